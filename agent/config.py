@@ -1,0 +1,1 @@
+"""TOML and drop-ins to typed config."""

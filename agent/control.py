@@ -1,0 +1,1 @@
+"""The local door for status, watch and commands."""

@@ -1,0 +1,1 @@
+"""Status records and the supervision table behind the watchdog."""

@@ -1,0 +1,1 @@
+"""Ingest, processors, store, sinks, with group commit."""

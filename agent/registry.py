@@ -1,0 +1,1 @@
+"""Entry points `brain.drivers` to classes."""

@@ -1,0 +1,1 @@
+"""Plays PID 1 on a laptop."""
