@@ -8,6 +8,7 @@ the end. Records are numbered from 1 within a driver's stream, a random id per d
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from typing import Any
 
@@ -22,6 +23,8 @@ MAX_LINGER_S = 0.050
 MAX_GROUPS = 1_000
 MAX_SIGNALS = 5_000
 PROTOCOL_VERSION = 1
+
+_PR_SET_PDEATHSIG = 1
 
 LISTEN_FDS_START = 3
 """First inherited descriptor of socket activation, see sd_listen_fds(3)."""
@@ -247,3 +250,19 @@ def watchdog_s(environ: dict[str, str] | None = None) -> float | None:
         return int(env["WATCHDOG_USEC"]) / 1e6
     except (KeyError, ValueError):
         return None
+
+
+def die_with_parent(environ: dict[str, str] | None = None) -> None:
+    """End with `brain up` (BRAIN_DIE_WITH holds its pid), however that ends; see prctl(2).
+
+    systemd does this by control groups. Does nothing where the variable is not set.
+    """
+    env = dict(os.environ) if environ is None else environ
+    parent = env.get("BRAIN_DIE_WITH", "")
+    if not parent.isdigit():
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(parent):
+        os.kill(os.getpid(), signal.SIGTERM)
