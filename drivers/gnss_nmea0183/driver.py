@@ -24,8 +24,9 @@ from drivers.gnss_nmea0183.signals import (
 # 1 Hz. Receivers too fast for it end their epochs by the next time stamp.
 QUIET_S = 0.25
 RECEIVER_EVERY_MS = 2_000
-# Noise of a wrong baud rate: so many bytes, so long, and no sentence among them.
-NOISE_MS, NOISE_BYTES = 5_000, 200
+# Noise of a wrong baud rate: so many bytes, so long, and no sentence among them. Once the rate has
+# proved right the line may be bad for a while: closing the port would lose what still comes through.
+NOISE_BYTES, NOISE_MS, NOISE_ONCE_GOOD_MS = 200, 5_000, 30_000
 SILENT_MS = 15_000
 PROBE_MS = 3_000
 _UINT32 = 0xFFFF_FFFF
@@ -89,7 +90,7 @@ class GnssNmea0183(Driver[Config]):
 
     def _listen(self, port: Port, ctx: Context) -> None:
         good_ms = heard_ms = reported_ms = boottime_ms()
-        counters = (-1, -1)
+        counters, patience_ms = (-1, -1), NOISE_MS
         good, nbytes = self._decoder.sentences_read, 0
         while ctx.running():
             data = port.read()
@@ -102,7 +103,8 @@ class GnssNmea0183(Driver[Config]):
                 self._emit(ctx, self._decoder.quiet())
             if self._decoder.sentences_read != good:
                 good, good_ms, nbytes = self._decoder.sentences_read, now, 0
-            elif now - good_ms >= NOISE_MS and nbytes >= NOISE_BYTES:
+                patience_ms = NOISE_ONCE_GOOD_MS
+            elif now - good_ms >= patience_ms and nbytes >= NOISE_BYTES:
                 raise port.noise(nbytes, now - good_ms)
             if now - heard_ms >= SILENT_MS:
                 raise port.silence(now - heard_ms)

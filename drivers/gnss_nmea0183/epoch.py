@@ -28,14 +28,16 @@ def same_time(one: int | None, other: int | None) -> bool:
 class Fix:
     """What a receiver said of one epoch.
 
-    `at`: the caller's stamp of its first byte. `mode`: 1 no fix, 2, 3 dimensions; position,
-    altitude, speed and heading are None without a fix. `utc_ms` since 1970, None where time or date
+    `at`: the caller's stamp of its first byte. `mode`: 1 no fix, 2, 3 dimensions (2 as long as
+    nobody says, then `mode_known` is False); position, altitude, speed and heading are None without
+    a fix. `utc_ms` since 1970, None where time or date
     are unknown; `utc_proven` once the receiver had a fix with that date, before that its clock may
     say anything. `rtk`: corrected by a ground station.
     """
 
     at: int
     mode: int
+    mode_known: bool = True
     utc_ms: int | None = None
     utc_proven: bool = False
     latitude: float | None = None

@@ -19,6 +19,10 @@ DATE_LASTS_MS = 3_600_000
 # writes whole seconds repeats 9 times; one that goes on has a clock that stands still: no fix.
 REPEATS_MAX = 10
 
+# An RMC may come alone because the rest of its burst was late; a receiver that sends so many of them
+# and nothing else will never say whether its fix has 2 or 3 dimensions.
+UNSTATED_MAX = 3
+
 
 class FixDecoder:
     """Puts the sentences with one UTC time of day together to one fix.
@@ -52,6 +56,7 @@ class FixDecoder:
         self._repeats = 0
         self._stated: int | None = None
         self._concluded: int | None = None
+        self._unstated = 0
         self._date: tuple[date, int, bool] | None = None
 
     def feed(self, data: bytes, at: int) -> list[Fix]:
@@ -110,11 +115,14 @@ class FixDecoder:
         hdop = next((s.hdop for s in said if s.hdop is not None), None)
         if not fixed:
             self._stated = self._concluded = None
-            return Fix(epoch.at, 1, utc_ms, proven, satellites=satellites, hdop=hdop)
+            self._unstated = 0
+            return Fix(epoch.at, 1, True, utc_ms, proven, satellites=satellites, hdop=hdop)
         placed = next(s for s in said if s.latitude is not None)
+        mode, mode_known = self._mode(epoch)
         return Fix(
             epoch.at,
-            self._mode(epoch),
+            mode,
+            mode_known,
             utc_ms,
             proven,
             placed.latitude,
@@ -127,13 +135,17 @@ class FixDecoder:
             rtk=any(s.rtk for s in said if s.kind in POSITION_KINDS),
         )
 
-    def _mode(self, epoch: Epoch) -> int:
-        """2 or 3. Many receivers send GSA or GGA in some epochs only: what they said stays true as
+    def _mode(self, epoch: Epoch) -> tuple[int, bool]:
+        """2 or 3, and whether that is known. Many receivers send GSA or GGA in some epochs only: what they said stays true as
         long as the fix is held, and the word of GSA outweighs a conclusion from GGA.
         """
         self._stated = epoch.stated_dimension() or self._stated
         self._concluded = epoch.concluded_dimension() or self._concluded
-        return self._stated or self._concluded or 2
+        mode = self._stated or self._concluded
+        if mode is not None:
+            return mode, True
+        self._unstated += 1
+        return 2, self._unstated > UNSTATED_MAX
 
     def _utc(self, epoch: Epoch, time_ms: int | None, fixed: bool) -> tuple[int | None, bool]:
         """UTC of an epoch in ms since 1970 and whether a fix stood behind its date."""

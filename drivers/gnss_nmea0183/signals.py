@@ -156,6 +156,7 @@ def values_of(fix: Fix) -> tuple[dict[str, Scalar], dict[str, State]]:
         UTC: fix.utc_ms if fix.utc_proven else None,
     }
     values: dict[str, Scalar] = {path: v for path, v in stated.items() if v is not None}
-    values[FIX_TYPE] = fix_type(fix)
+    if fix.mode_known:
+        values[FIX_TYPE] = fix_type(fix)
     states = dict.fromkeys(_POSITION, State.NOT_AVAILABLE) if fix.mode == 1 else {}
     return values, states
