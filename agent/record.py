@@ -73,6 +73,6 @@ class Record:
     source: str
     boottime_ms: int
     values: Mapping[str, Scalar]
-    states: Mapping[str, State] = field(default=_NO_STATES)
+    states: Mapping[str, State] = field(default_factory=lambda: _NO_STATES)
     kind: Kind = Kind.SAMPLE
     blob: Blob | None = None
