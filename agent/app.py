@@ -18,22 +18,22 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
 from agent import clock
 from agent.config import Config
+from agent.config_secrets import reveal
 from agent.control import Board, Control
 from agent.health import AGENT, SOURCE, Supervision, self_report
-from agent.ingest import Ingest
-from agent.pipeline import Inbox, Own, Pipeline
+from agent.ingest import Inbound, Ingest, decode_groups
+from agent.pipeline import Pipeline
 from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
-from agent.protocol import Notifier, WireGroup, declared, listen_fds, watchdog_s
+from agent.protocol import Notifier, listen_fds, watchdog_s
 from agent.record import StorageClass
 from agent.signals import Catalogue
 from agent.store.outbox import Outbox
 from agent.store.reader import OutboxReader
 from agent.uplink.pump import Uplink
+from agent.uplink.settings import UplinkConfig
 from agent.view import Parts, View
 
 log = logging.getLogger("brain")
@@ -66,8 +66,7 @@ class Coordinator:
             rows.append(clock.system_offset(self.boot))
         self.clock = ClockTable(self.boot, rows)
         self.board = Board()
-        inbox: queue.Queue[Inbox] = queue.Queue(INBOX_ITEMS)
-        self._inbox = inbox
+        inbox: queue.Queue[Inbound] = queue.Queue(INBOX_ITEMS)
         listeners = _listeners(run_dir)
         self.ingest = Ingest(
             listeners["ingest"],
@@ -77,7 +76,7 @@ class Coordinator:
             names=may_speak_for,
         )
         self.uplink = Uplink(
-            config.uplink.settings(),
+            uplink_settings(config),
             config.vehicle.id,
             self.outbox.epoch,
             lambda: OutboxReader(state_dir),
@@ -186,11 +185,8 @@ class Coordinator:
     def _report(self) -> None:
         connected = {n: v.counters for n, v in self.pipeline.drivers.items() if v.connected}
         queued = sum(counters.nbytes for counters in self.pipeline.counters.values())
-        record = self_report(clock.boottime_ms(), self.uptime_s(), queued, connected)
-        try:
-            self._inbox.put_nowait(Own(record))
-        except queue.Full:
-            log.debug("no room for the self report")
+        now_ms = clock.boottime_ms()
+        self.pipeline.state(self_report(now_ms, self.uptime_s(), queued, connected))
 
     def _status_line(self) -> str:
         queued = sum(c.queued for c in self.pipeline.counters.values())
@@ -199,9 +195,8 @@ class Coordinator:
         return f"{state}; {drivers} drivers; {queued:,} queued; uplink {self.uplink.state()}"
 
     def _restore_catalogue(self) -> None:
-        decoder = msgspec.msgpack.Decoder(list[WireGroup])
         for source, encoded in self.outbox.catalogue().items():
-            groups = tuple(declared(group) for group in decoder.decode(encoded))
+            groups = decode_groups(encoded)
             self.catalogue.declare(source, groups)
             self.thin.declare(source, groups)
         self.catalogue.declare(SOURCE, (AGENT,))
@@ -210,6 +205,14 @@ class Coordinator:
     def _unit(self, source: str, path: str) -> str:
         found = self.catalogue.find(source, path)
         return found[1].unit if found else ""
+
+
+def uplink_settings(config: Config) -> UplinkConfig:
+    """Section [uplink] with its secrets resolved. Raises SecretUnavailable."""
+    section = config.uplink.model_dump()
+    for key in ("username", "password"):
+        section[key] = reveal(section[key], os.environ) or None
+    return UplinkConfig(**section)
 
 
 def may_speak_for(uid: int, name: str) -> bool:

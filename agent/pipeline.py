@@ -36,16 +36,6 @@ MARKS_ALONE_S = 5.0
 RETRY_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Own:
-    """A record of the agent itself; it has no stream."""
-
-    record: Record
-
-
-Inbox = Inbound | Own
-
-
 @dataclass
 class DriverView:
     """What the coordinator knows of one driver."""
@@ -70,7 +60,7 @@ class Pipeline:
         thin: Thin,
         clock: ClockTable,
         catalogue: Catalogue,
-        inbox: queue.Queue[Inbox],
+        inbox: queue.Queue[Inbound],
         *,
         commit_interval_s: float,
         alarm_commit_s: float,
@@ -97,9 +87,10 @@ class Pipeline:
         self._marks: dict[str, Mark] = {}
         self._acked: dict[str, list[Range]] = {}
         self._refused: list[tuple[RowHead, str]] = []
-        self._verdicts = threading.Lock()
+        self._others = threading.Lock()
         self._acked_news: list[tuple[str, tuple[Range, ...]]] = []
         self._refused_news: list[tuple[RowHead, str]] = []
+        self._own: list[Record] = []
         self._due: float | None = None
         self._offsets_written = clock.rows
         self._encoded: dict[str, bytes] = dict(outbox.catalogue())
@@ -127,21 +118,29 @@ class Pipeline:
 
     def acknowledge(self, epoch: str, ranges: Sequence[Range]) -> None:
         """The cloud application has these on its own disk. From any thread; never blocks."""
-        with self._verdicts:
+        with self._others:
             self._acked_news.append((epoch, tuple(ranges)))
 
     def refuse(self, head: RowHead, reason: str) -> None:
         """This row will never be delivered: drop it with an account. From any thread."""
-        with self._verdicts:
+        with self._others:
             self._refused_news.append((head, reason))
 
-    def _hear_verdicts(self) -> None:
-        with self._verdicts:
+    def state(self, record: Record) -> None:
+        """A record of the agent itself; it has no stream. From any thread."""
+        with self._others:
+            self._own.append(record)
+
+    def _hear_others(self) -> None:
+        with self._others:
+            own, self._own = self._own, []
             acked, self._acked_news = self._acked_news, []
             refused, self._refused_news = self._refused_news, []
         for epoch, ranges in acked:
             self._acked.setdefault(epoch, []).extend(ranges)
         self._refused += refused
+        for record in own:
+            self._accept(record)
         if acked or refused:
             self._due_within(ACKS_ALONE_S)
 
@@ -149,14 +148,14 @@ class Pipeline:
         try:
             while not self._stop.is_set():
                 self._beat()
-                self._hear_verdicts()
+                self._hear_others()
                 self._take()
                 if self._due is not None and time.monotonic() >= self._due:
                     self._commit()
                 elif self._salvaging and self._due is None:
                     self._salvaging = self._outbox.salvage_step()
                     self.counters = self._outbox.counters()
-            self._hear_verdicts()
+            self._hear_others()
             self._take_rest()
             if self._due is not None:
                 self._commit()
@@ -184,7 +183,7 @@ class Pipeline:
             except queue.Empty:
                 return
 
-    def _apply(self, item: Inbox) -> None:
+    def _apply(self, item: Inbound) -> None:
         match item:
             case Arrival():
                 view = self.drivers.setdefault(item.source, DriverView())
@@ -195,8 +194,6 @@ class Pipeline:
                     view.last_boottime_ms = item.records[-1].boottime_ms
                 self._marks[item.source] = Mark(item.stream, item.upto)
                 self._due_within(MARKS_ALONE_S)
-            case Own():
-                self._accept(item.record)
             case Joined():
                 self._join(item)
             case Left():

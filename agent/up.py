@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from agent.config import Config
 from agent.protocol import LISTEN_FDS_START
 from agent.supervised import Child, Limits
 
@@ -38,9 +39,7 @@ class RunDirectoryInUse(Exception):
 class Up:
     """One run directory, its sockets and its children."""
 
-    def __init__(
-        self, run_dir: Path, arguments: list[str], drivers: list[str], quiet: bool = False
-    ) -> None:
+    def __init__(self, run_dir: Path, arguments: list[str], drivers: list[str]) -> None:
         """`arguments` go to every child: --config, --run-dir, --state-dir."""
         self._run_dir = run_dir
         self._selector = selectors.DefaultSelector()
@@ -49,7 +48,8 @@ class Up:
         self._ingest = _listener(run_dir / "ingest.sock", socket.SOCK_SEQPACKET)
         self._control = _listener(run_dir / "control.sock", socket.SOCK_STREAM)
         self._wake_r, self._wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        command = [sys.executable, "-m", "agent.cli.main"]
+        # -P: a folder named "agent" in the current directory is not meant.
+        command = [sys.executable, "-P", "-m", "agent.cli.main"]
         notify_dir = run_dir / "notify"
         notify_dir.mkdir(exist_ok=True)
         sockets = {"ingest": self._ingest, "control": self._control}
@@ -172,6 +172,8 @@ def _listener(path: Path, kind: socket.SocketKind) -> socket.socket:
 assert LISTEN_FDS_START < _FIRST_SAFE_FD
 
 
-def serve(run_dir: Path, arguments: list[str], drivers: list[str]) -> int:
+def serve(config_path: Path, config: Config, run_dir: Path, state_dir: Path) -> int:
     """`brain up`: supervise until told to stop. Raises RunDirectoryInUse."""
-    return Up(run_dir, arguments, drivers).run()
+    arguments = ["--config", str(config_path), "--run-dir", str(run_dir)]
+    arguments += ["--state-dir", str(state_dir)]
+    return Up(run_dir, arguments, list(config.drivers)).run()

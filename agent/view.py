@@ -89,7 +89,7 @@ class View:
             if view is not None and view.last_boottime_ms is not None:
                 age_s = max(0.0, (now_ms - view.last_boottime_ms) / 1000)
             shown[name] = {
-                "type": view.type if view else (section.type if section else ""),
+                "type": view.type if view else (str(section["type"]) if section else ""),
                 "connected": bool(view and view.connected),
                 "device": view.device if view else "not connected",
                 "last_record_age_s": age_s,

@@ -186,4 +186,4 @@ def ask(run_dir: Path, verb: str) -> dict[str, object] | None:
 
 def brain(*arguments: str) -> list[str]:
     """The command line of `brain` in this interpreter."""
-    return [sys.executable, "-m", "agent.cli.main", *arguments]
+    return [sys.executable, "-P", "-m", "agent.cli.main", *arguments]

@@ -68,8 +68,8 @@ class CloudLedger:
                 entry["count"] = int(str(entry["count"])) + 1
                 entry["last"] = value
                 if not isinstance(value, str):
-                    entry["min"] = value if entry["min"] is None else min(entry["min"], value)  # type: ignore[type-var]
-                    entry["max"] = value if entry["max"] is None else max(entry["max"], value)  # type: ignore[type-var]
+                    entry["min"] = value if entry["min"] is None else min(entry["min"], value)
+                    entry["max"] = value if entry["max"] is None else max(entry["max"], value)
         return dict(sorted(shown.items()))
 
     def last(self, path: str) -> Scalar | None:

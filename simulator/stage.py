@@ -73,7 +73,7 @@ class Stage:
     def _process(self, name: str, *argv: str) -> Process:
         import sys
 
-        return Process(name, [sys.executable, *argv], self.work / f"{name}.log")
+        return Process(name, [sys.executable, "-P", *argv], self.work / f"{name}.log")
 
     def _write_config(self) -> Path:
         config = self.work / "brain.toml"
