@@ -59,7 +59,7 @@ class Host:
     `leave` ends the process where the driver's thread hangs.
     """
 
-    def __init__(  # noqa: PLR0917  # the six that make a driver's process
+    def __init__(  # the six that make a driver's process
         self,
         name: str,
         type_name: str,
