@@ -89,6 +89,7 @@ class SlcanWire(Wire):
             self._skip_all()
             return
         if self._sent and not self._finish_head():
+            self._forget(now)
             return
         if self._replies:
             del self._replies[: self._send(bytes(self._replies))]
@@ -97,8 +98,15 @@ class SlcanWire(Wire):
             return
         while not self._replies and self._queue and self._write_some():
             pass
-        while self._queue and not self._sent and now - self._queue[0][1] > HOLD_S:
+        self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        """Drop what nobody read in time, but for a frame that is partly out."""
+        begun = self._queue.popleft() if self._sent else None
+        while self._queue and now - self._queue[0][1] > HOLD_S:
             self._report(self._queue.popleft()[0], self._channel_since, dropped=True)
+        if begun is not None:
+            self._queue.appendleft(begun)
 
     def _skip_all(self) -> None:
         for _ in range(len(self._queue)):
