@@ -85,6 +85,17 @@ def test_a_send_forgets_nothing_and_a_durable_number_does() -> None:
     assert r.nbytes == 0
 
 
+def test_a_number_may_become_durable_before_it_goes_out_again() -> None:
+    """The connection broke, the commit of what had arrived did not."""
+    r = ring()
+    for i in range(150):
+        r.append(record(i), important=False)
+    drain(r)
+    r.rewind(0)
+    r.trim(100)
+    assert [m.first for m in drain(r)] == [101]
+
+
 def test_a_full_socket_keeps_its_place() -> None:
     r = ring()
     for i in range(100):
