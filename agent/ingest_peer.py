@@ -25,8 +25,8 @@ _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 class TokenBucket:
     """How many records may come now: `rate` a second, at most `burst` at once.
 
-    Once empty it stays shut for `REST_S` worth of records: a turn of the loop for each single record
-    would cost more than the record.
+    Once empty it stays shut for `REST_S` worth of records: a turn of the loop for each single
+    record would cost more than the record.
     """
 
     def __init__(self, rate: float, burst: float, now: float) -> None:

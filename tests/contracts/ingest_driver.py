@@ -1,12 +1,13 @@
 """A driver process that emits the numbers 1 to N, some as events; started by test_ingest.py.
 
-Prints `emitted` when all were emitted and ends by itself when all are durable. `--bug` builds in
+Writes `emitted` when all were emitted, then runs on until it is stopped. `--bug` builds in
 what the contract must find.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,7 @@ class Counting(Driver[DriverConfig]):
         never = threading.Event()
         while ctx.running():
             if self._next > self._last:
-                print("emitted", flush=True)
+                os.write(1, b"emitted\n")
                 self._last = 1 << 62
             if self._last < 1 << 62:
                 for _ in range(20):

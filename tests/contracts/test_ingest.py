@@ -110,8 +110,7 @@ def run_with_failpoints(
     bench: Bench, driver: subprocess.Popen[bytes], points: tuple[str, ...], *options: str
 ) -> int:
     """Kill the coordinator at one point after the other until the driver is through."""
-    kills = 0
-    for point in itertools.cycle(points):
+    for kills, point in enumerate(itertools.cycle(points)):
         after = str(2 + kills % 4)
         coordinator = bench.coordinator("--die", point, "--after", after, *options)
         while coordinator.poll() is None:
@@ -121,7 +120,6 @@ def run_with_failpoints(
                 coordinator.kill()
                 coordinator.wait()
                 return kills
-        kills += 1
     raise AssertionError
 
 
