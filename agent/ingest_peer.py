@@ -15,6 +15,7 @@ RECORDS_A_SECOND = 4_000
 not read, the flooding driver's own ring overflows, and its neighbours keep the coordinator."""
 
 BURST_RECORDS = 4_000
+REST_S = 0.010
 WAITING_DOWN = 64
 """Messages that wait for a driver that does not read; its commands fail then."""
 
@@ -24,8 +25,8 @@ _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 class TokenBucket:
     """How many records may come now: `rate` a second, at most `burst` at once.
 
-    Once empty it stays shut for 10 ms worth of records: a turn of the loop for each single record
-    would cost more than the record.
+    Once empty it stays shut for `REST_S` worth of records: a turn of the loop for each single
+    record would cost more than the record.
     """
 
     def __init__(self, rate: float, burst: float, now: float) -> None:
@@ -39,9 +40,12 @@ class TokenBucket:
         """Seconds until one more datagram may be read; 0 when it may now."""
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now
-        needed = self._rate / 100 if self._shut else 1.0
-        self._shut = self._tokens < needed
-        return (needed - self._tokens) / self._rate if self._shut else 0.0
+        reopen_at = self._rate * REST_S
+        if self._tokens < 1:
+            self._shut = True
+        elif self._tokens >= reopen_at:
+            self._shut = False
+        return (reopen_at - self._tokens) / self._rate if self._shut else 0.0
 
     def take(self, records: int) -> None:
         """A datagram of so many records was read; it may overdraw, the next one waits longer."""

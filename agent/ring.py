@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from agent.protocol import MAX_DATAGRAM, MAX_LINGER_S, MAX_RECORDS, Skipped, encode
+from agent.protocol import MAX_DATAGRAM, MAX_LINGER_S, MAX_RECORDS, Message, Skipped, encode
 
 ENVELOPE = 64
 """Bytes that tag, first number and array header add to a datagram's records, at most."""
@@ -27,7 +27,7 @@ class NotDurable(RuntimeError):
     """The record may not be on flash: the host stops, or the ring overflowed."""
 
 
-class _Batch(msgspec.Struct, tag="records"):
+class _Batch(Message, tag="records"):
     """agent.protocol.Records with its records already encoded."""
 
     first: int
@@ -55,7 +55,8 @@ class Ring:
     """Thread-safe: drivers append, the link transmits and trims.
 
     `wake` is called (with no lock held) when the link has to look again. `lost` counts samples
-    that the overflow cost, `lost_important` the rest.
+    that the overflow cost, `lost_important` the rest; never too few, too many only where what had
+    been sent already was dropped and the connection broke before the coordinator confirmed it.
     """
 
     def __init__(
