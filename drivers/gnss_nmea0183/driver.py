@@ -24,8 +24,10 @@ from drivers.gnss_nmea0183.signals import (
 # 1 Hz. Receivers too fast for it end their epochs by the next time stamp.
 QUIET_S = 0.25
 RECEIVER_EVERY_MS = 2_000
+# Thinning may hold a count back for 5 s: the last one is repeated until it cannot.
+RECEIVER_REPEATS = 3
 # Noise of a wrong baud rate: so many bytes, so long, and no sentence among them. Once the rate has
-# proved right the line may be bad for a while: closing the port would lose what still comes through.
+# proved right the line may be bad for a while: closing it would lose what still comes through.
 NOISE_BYTES, NOISE_MS, NOISE_ONCE_GOOD_MS = 200, 5_000, 30_000
 SILENT_MS = 15_000
 PROBE_MS = 3_000
@@ -53,6 +55,8 @@ class GnssNmea0183(Driver[Config]):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self._decoder = FixDecoder()
+        self._reported: dict[str, int] = {}
+        self._repeats_left = 0
 
     @classmethod
     def decode(cls, path: Path) -> Iterator[Mapping[str, object]]:
@@ -90,7 +94,7 @@ class GnssNmea0183(Driver[Config]):
 
     def _listen(self, port: Port, ctx: Context) -> None:
         good_ms = heard_ms = reported_ms = boottime_ms()
-        counters, patience_ms = (-1, -1), NOISE_MS
+        patience_ms = NOISE_MS
         good, nbytes = self._decoder.sentences_read, 0
         while ctx.running():
             data = port.read()
@@ -109,16 +113,21 @@ class GnssNmea0183(Driver[Config]):
             if now - heard_ms >= SILENT_MS:
                 raise port.silence(now - heard_ms)
             if now - reported_ms >= RECEIVER_EVERY_MS:
-                reported_ms, counters = now, self._report(ctx, counters)
+                reported_ms = now
+                self._report(ctx)
 
-    def _report(self, ctx: Context, before: tuple[int, int]) -> tuple[int, int]:
-        read = self._decoder.sentences_read & _UINT32
-        rejected = self._decoder.sentences_rejected & _UINT32
-        if (read, rejected) != before:
-            ctx.emit(
-                RECEIVER, {SENTENCES_READ: read, SENTENCES_REJECTED: rejected}, kind=Kind.STATUS
-            )
-        return read, rejected
+    def _report(self, ctx: Context) -> None:
+        counts = {
+            SENTENCES_READ: self._decoder.sentences_read & _UINT32,
+            SENTENCES_REJECTED: self._decoder.sentences_rejected & _UINT32,
+        }
+        if counts != self._reported:
+            self._reported, self._repeats_left = counts, RECEIVER_REPEATS
+        elif self._repeats_left == 0:
+            return
+        else:
+            self._repeats_left -= 1
+        ctx.emit(RECEIVER, counts, kind=Kind.STATUS)
 
     @staticmethod
     def _emit(ctx: Context, fix: Fix | None) -> None:

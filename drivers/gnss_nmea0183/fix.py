@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 
 from drivers.gnss_nmea0183.epoch import POSITION_KINDS, Epoch, Fix, same_time
 from drivers.gnss_nmea0183.sentences import SentenceReader
@@ -14,13 +14,15 @@ _DAY_0 = date(1970, 1, 1).toordinal()
 # A date stated by RMC or ZDA serves the epochs after it as long as their times follow each other
 # within this span, over midnight too.
 DATE_LASTS_MS = 3_600_000
+# AC12 dates its ZDA a second ahead of the position it goes with.
+DATE_AHEAD_MS = 10_000
 
 # Epochs with the time of the last one are repetitions and not given again. A receiver at 10 Hz that
 # writes whole seconds repeats 9 times; one that goes on has a clock that stands still: no fix.
 REPEATS_MAX = 10
 
-# An RMC may come alone because the rest of its burst was late; a receiver that sends so many of them
-# and nothing else will never say whether its fix has 2 or 3 dimensions.
+# An RMC may come alone because the rest of its burst was late; a receiver that sends so many of
+# them and nothing else will never say whether its fix has 2 or 3 dimensions.
 UNSTATED_MAX = 3
 
 
@@ -57,7 +59,7 @@ class FixDecoder:
         self._stated: int | None = None
         self._concluded: int | None = None
         self._unstated = 0
-        self._date: tuple[date, int, bool] | None = None
+        self._last_utc: tuple[int, int, bool] | None = None
 
     def feed(self, data: bytes, at: int) -> list[Fix]:
         """The fixes that `data` completes. `at` stamps these bytes; it comes back in `Fix.at`."""
@@ -136,8 +138,10 @@ class FixDecoder:
         )
 
     def _mode(self, epoch: Epoch) -> tuple[int, bool]:
-        """2 or 3, and whether that is known. Many receivers send GSA or GGA in some epochs only: what they said stays true as
-        long as the fix is held, and the word of GSA outweighs a conclusion from GGA.
+        """2 or 3, and whether that is known.
+
+        Many receivers send GSA or GGA in some epochs only: what they said stays true as long as the
+        fix is held, and the word of GSA outweighs a conclusion from GGA.
         """
         self._stated = epoch.stated_dimension() or self._stated
         self._concluded = epoch.concluded_dimension() or self._concluded
@@ -152,23 +156,16 @@ class FixDecoder:
         if time_ms is None:
             return None, False
         carried, proven = None, False
-        if self._date is not None:
-            carried = _carried(self._date[0], self._date[1], time_ms)
-            proven = carried is not None and self._date[2]
-        stated = epoch.date()
-        day = stated or carried
-        if day is None:
-            self._date = None
+        if self._last_utc is not None:
+            last_utc_ms, last_time_ms, proven = self._last_utc
+            step_ms = (time_ms - last_time_ms + DAY_MS // 2) % DAY_MS - DAY_MS // 2
+            if -DATE_AHEAD_MS <= step_ms <= DATE_LASTS_MS:
+                carried = last_utc_ms + step_ms
+        day = epoch.date()
+        utc_ms = carried if day is None else (day.toordinal() - _DAY_0) * DAY_MS + time_ms
+        if utc_ms is None:
+            self._last_utc = None
             return None, False
-        proven = fixed or (proven and day == carried)
-        self._date = (day, time_ms, proven)
-        return (day.toordinal() - _DAY_0) * DAY_MS + time_ms, proven
-
-
-def _carried(day: date, then_ms: int, now_ms: int) -> date | None:
-    """The date at time of day `now_ms` if it was `day` at `then_ms` shortly before, else None."""
-    if then_ms <= now_ms <= then_ms + DATE_LASTS_MS:
-        return day
-    if now_ms + DAY_MS - then_ms <= DATE_LASTS_MS and day < date.max:
-        return day + timedelta(days=1)
-    return None
+        proven = fixed or (proven and utc_ms == carried)
+        self._last_utc = (utc_ms, time_ms, proven)
+        return utc_ms, proven
