@@ -29,7 +29,6 @@ from agent.config_problems import (
     Problem,
     bad_value,
     did_you_mean,
-    expectation,
     missing_key,
     node_at,
     render,
@@ -160,9 +159,8 @@ def _check_files(loaded: Loaded) -> None:
             with Path(value).open("rb"):
                 pass
         except FileNotFoundError:
-            about = expectation(node_at(config_schema(), path))
             fix = f'put the file there, or {path[-1]} = "" for none'
-            text = f"{value}: no such file, expected {about}"
+            text = f"{value}: no such file, expected a PEM file that exists"
             loaded.problems.append(tree.problem(path, text, fix))
         except OSError as error:
             text = f"{value}: {error.strerror}, expected a file that this user may read"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from agent.cli import output
-from agent.cli.drivers import resolve
+from agent.cli.driver_types import resolve
 from agent.cli.exits import INVALID, OK
 from agent.cli.main import ended
 from agent.cli.options import AsJson, ConfigFile

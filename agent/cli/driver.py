@@ -1,4 +1,4 @@
-"""`brain driver NAME`: one driver's process. Imports the standard library, msgspec and the driver."""
+"""`brain driver NAME`: one driver's process; imports no more than it needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.cli.arguments import Arguments
-from agent.cli.drivers import resolve, version_of
+from agent.cli.driver_types import resolve, version_of
 from agent.cli.exits import INVALID, CliError
 from agent.cli.logs import configure
 from agent.cli.places import places

@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.flush()
         return code
     except CliError as error:
-        output.error(str(error))
+        for text in str(error).split("\n"):
+            output.error(text)
         return error.code
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -26,7 +26,7 @@ def places(tree: Tree | None, run_dir: Path | None, state_dir: Path | None) -> P
 
 
 def places_of(config: Path, run_dir: Path | None, state_dir: Path | None = None) -> Places:
-    """For commands that look at a running agent: what is wrong with the file is not their affair."""
+    """For commands that look at a running agent; they do not judge its configuration."""
     return places(read(config) if config.exists() else None, run_dir, state_dir)
 
 

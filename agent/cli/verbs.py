@@ -38,7 +38,7 @@ def build(verb: str = "") -> typer.Typer:
     """The command line with `verb` alone, or with all verbs where it is none of them."""
     app = typer.Typer(
         name="brain",
-        help="The on-board computer of a bus: reads it, keeps what it said, brings it to the cloud.",
+        help="The on-board computer of a bus: reads it, keeps what it said, sends it to the cloud.",
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"]},
