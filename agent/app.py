@@ -14,7 +14,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,9 +29,10 @@ from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
 from agent.protocol import Notifier, listen_fds, watchdog_s
 from agent.record import StorageClass
-from agent.signals import Catalogue
+from agent.signals import Catalogue, Group
 from agent.store.outbox import Outbox
 from agent.store.reader import OutboxReader
+from agent.store.rows import Range, RowHead
 from agent.uplink.pump import Uplink
 from agent.uplink.settings import UplinkConfig
 from agent.view import Parts, View
@@ -79,10 +80,11 @@ class Coordinator:
             uplink_settings(config),
             config.vehicle.id,
             self.outbox.epoch,
+            self.boot,
             lambda: OutboxReader(state_dir),
-            self.catalogue,
-            acked=lambda epoch, ranges: self.pipeline.acknowledge(epoch, ranges),
-            refuse=lambda head, reason: self.pipeline.refuse(head, reason),
+            self._group_of,
+            acked=self._acknowledge,
+            refuse=self._refuse,
             beat=self._table.loop("uplink", 30.0),
         )
         self.pipeline = Pipeline(
@@ -201,6 +203,20 @@ class Coordinator:
             self.thin.declare(source, groups)
         self.catalogue.declare(SOURCE, (AGENT,))
         self.thin.declare(SOURCE, (AGENT,))
+
+    def _group_of(self, source: str, paths: Collection[str]) -> Group | None:
+        for path in paths:
+            found = self.catalogue.find(source, path)
+            if found is not None:
+                return found[0]
+        return None
+
+    # The uplink and the pipeline know each other through these two and `wake` alone.
+    def _acknowledge(self, epoch: str, ranges: Sequence[Range]) -> None:
+        self.pipeline.acknowledge(epoch, ranges)
+
+    def _refuse(self, head: RowHead, reason: str) -> None:
+        self.pipeline.refuse(head, reason)
 
     def _unit(self, source: str, path: str) -> str:
         found = self.catalogue.find(source, path)

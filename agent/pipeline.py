@@ -23,8 +23,8 @@ from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
 from agent.record import CLASS_OF, Record, StorageClass
 from agent.signals import Catalogue
-from agent.store.outbox import Change, Outbox, OutboxFull
-from agent.store.rows import Counters, Mark, Range, RowHead
+from agent.store.outbox import Outbox
+from agent.store.rows import Change, Counters, Mark, OutboxFull, Range, RowHead
 
 log = logging.getLogger("brain.pipeline")
 
@@ -95,7 +95,7 @@ class Pipeline:
         self._offsets_written = clock.rows
         self._encoded: dict[str, bytes] = dict(outbox.catalogue())
         self._catalogue_changed = False
-        self._salvaging = outbox.opened in ("unclean", "salvaging")
+        self._salvaging = outbox.work_left()
         self.drivers: dict[str, DriverView] = {}
         self.counters: Mapping[StorageClass, Counters] = outbox.counters()
         self.problem: str | None = None
@@ -153,8 +153,7 @@ class Pipeline:
                 if self._due is not None and time.monotonic() >= self._due:
                     self._commit()
                 elif self._salvaging and self._due is None:
-                    self._salvaging = self._outbox.salvage_step()
-                    self.counters = self._outbox.counters()
+                    self._salvage_some()
             self._hear_others()
             self._take_rest()
             if self._due is not None:
@@ -163,6 +162,16 @@ class Pipeline:
             # The main thread sees it, says so and ends the process: PID 1 restarts it.
             self.failure = error
             log.debug("pipeline failed", exc_info=True)
+
+    def _salvage_some(self) -> None:
+        """Verify or salvage a little while nothing else is to be done."""
+        try:
+            self._salvaging = self._outbox.salvage_step()
+        except OutboxFull as error:
+            self.problem = str(error)
+            self._stop.wait(RETRY_S)
+        self.counters = self._outbox.counters()
+        self._committed()
 
     def _take(self) -> None:
         now = time.monotonic()
@@ -247,6 +256,7 @@ class Pipeline:
         self._due = None
         self._offsets_written, self._catalogue_changed = rows, False
         self.counters = self._outbox.counters()
+        self._salvaging = self._outbox.work_left()
         for source, mark in change.marks.items():
             self._durable(source, mark)
         self._committed()

@@ -165,6 +165,13 @@ class Run:
             threading.Event().wait(0.5)
             audit = ask(self._stage.run_dir, "audit")
             quiet = quiet + 1 if audit is not None and audit.get("queued") == 0 else 0
+        # Status goes on being stated while we look: what counts is an audit with an empty queue.
+        while True:
+            audit = self._audit()
+            if audit.get("queued") == 0 or time.monotonic() > deadline:
+                return audit
+
+    def _audit(self) -> dict[str, object]:
         done = subprocess.run(
             brain("audit", "--json", *self._stage.arguments),
             capture_output=True,

@@ -1,15 +1,18 @@
-"""What the outbox hands out and takes: ranges of seq, stream marks, rows and drop accounts."""
+"""What goes into the outbox and comes out of it: changes, rows, drop accounts, marks, counters."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
+from agent.clock import OffsetRow
 from agent.record import Record, StorageClass
 
 
 class Range(NamedTuple):
-    """An interval of seq, both ends included."""
+    """Sequence numbers `first` to `last`, both included."""
 
     first: int
     last: int
@@ -17,7 +20,7 @@ class Range(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """All numbers of a driver's `stream` up to `upto` are on flash or were thinned."""
+    """All records of a driver's `stream` up to number `upto` are durable or were thinned."""
 
     stream: str
     upto: int
@@ -25,7 +28,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class RowHead:
-    """One row of the outbox without its body: the unit of reading, sending, acking, dropping."""
+    """One row without its records: seq `first` to `last` of `epoch`, all captured in boot `boot`.
+
+    `nbytes` is the length of the stored body.
+    """
 
     storage_class: StorageClass
     epoch: str
@@ -50,7 +56,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """An account of records that will never arrive: which, how many and why."""
+    """`count` accepted records in `first`..`last` will never be delivered, and why.
+
+    The range has no queued record in it; it may hold records that were delivered before, so
+    `count` can be less than its length. Reasons: `quota`, `disk_full`, `damaged`, `refused`, ...
+    """
 
     storage_class: StorageClass
     epoch: str
@@ -58,3 +68,75 @@ class Drop:
     last: int
     count: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one transaction does.
+
+    `marks` are written with the records. `acked`: (epoch, ranges) that the application confirmed.
+    `drops`: rows to give up, with the reason. `offsets`, `catalogue`: the whole table where it
+    changed, else None.
+    """
+
+    records: Sequence[Record] = ()
+    boot: str = ""
+    marks: Mapping[str, Mark] = field(default_factory=lambda: MappingProxyType({}))
+    acked: Sequence[tuple[str, Sequence[Range]]] = ()
+    drops: Sequence[tuple[RowHead, str]] = ()
+    offsets: Sequence[OffsetRow] | None = None
+    catalogue: Mapping[str, bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a commit did: the new records have seq `first` to `last` (`n` may be 0)."""
+
+    first: int
+    last: int
+    n: int
+    acknowledged: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Totals of a class in records since the outbox was created; `nbytes` is what is queued.
+
+    At any moment accepted = acknowledged + queued + dropped.
+    """
+
+    accepted: int
+    acknowledged: int
+    queued: int
+    dropped: int
+    nbytes: int
+
+
+class OutboxFull(Exception):
+    """The disk did not take a commit: nothing was applied. Retry the same Change later.
+
+    `no_space` is True where the disk is full, False for other I/O errors.
+    """
+
+    def __init__(self, text: str, *, no_space: bool = False) -> None:
+        super().__init__(text)
+        self.no_space = no_space
+
+
+class OutboxLocked(Exception):
+    """Another process has this outbox open; the text names it."""
+
+
+class OutboxTooNew(Exception):
+    """A newer version of the agent wrote this outbox; it was not touched."""
+
+
+class RowDamaged(Exception):
+    """A stored row is not what was written. `head` says which."""
+
+    def __init__(self, head: RowHead, what: str) -> None:
+        super().__init__(
+            f"{head.storage_class} row {head.first}..{head.last} of epoch {head.epoch}: {what}"
+        )
+        self.head = head

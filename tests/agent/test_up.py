@@ -1,4 +1,4 @@
-"""`brain up` plays PID 1: restarts, watchdog, refusal, orderly end. The children are real processes."""
+"""`brain up` plays PID 1: restarts, watchdog, refusal, orderly end, with real processes."""
 
 from __future__ import annotations
 
