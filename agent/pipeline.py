@@ -208,7 +208,6 @@ class Pipeline:
             case Left():
                 view = self.drivers.setdefault(item.source, DriverView())
                 view.connected = False
-                log.info("%s: disconnected (%s)", item.source, item.reason)
             case Reported():
                 view = self.drivers.setdefault(item.source, DriverView())
                 if view.device != item.device:
@@ -224,7 +223,6 @@ class Pipeline:
             self._encoded[item.source] = item.encoded
             self._catalogue_changed = True
             self._due_within(MARKS_ALONE_S)
-        log.info("%s: connected, %s %s, pid %d", item.source, item.type, item.version, item.pid)
 
     def _accept(self, record: Record) -> None:
         self._observe(record)

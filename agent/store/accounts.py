@@ -41,21 +41,20 @@ class Accounts:
         key = self._newest.get(group)
         before = None if key is None else self._rows[key]
         behind = before is not None and before.last < drop.first
-        if key is not None and before is not None and behind:
-            if joinable(before, drop):  # noqa: SIM102 (it asks the database)
-                self._rows[key] = Drop(
-                    drop.storage_class,
-                    drop.epoch,
-                    before.first,
-                    drop.last,
-                    before.count + drop.count,
-                    drop.reason,
-                )
-                db.execute(
-                    "UPDATE dropped SET last = ?, count = ? WHERE id = ?",
-                    (drop.last, before.count + drop.count, key),
-                )
-                return
+        if key is not None and before is not None and behind and joinable(before, drop):
+            self._rows[key] = Drop(
+                drop.storage_class,
+                drop.epoch,
+                before.first,
+                drop.last,
+                before.count + drop.count,
+                drop.reason,
+            )
+            db.execute(
+                "UPDATE dropped SET last = ?, count = ? WHERE id = ?",
+                (drop.last, before.count + drop.count, key),
+            )
+            return
         key = self._next
         self._next += 1
         self._rows[key] = drop

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from agent.clock import OffsetRow
 from agent.record import StorageClass
@@ -77,7 +77,7 @@ class Engine:
         for last_try in (False, True):
             try:
                 settled = self._settle(key)
-                return settled.result if settled else self._transact(work, key)
+                return cast("T", settled.result) if settled else self._transact(work, key)
             except (sqlite3.Error, schema.Damaged) as error:
                 if not schema.is_damage(error) or last_try:
                     raise self._refusal(error) from error
@@ -106,7 +106,7 @@ class Engine:
             settled = self._settle(key) if self._doubt else None
             if settled is None:
                 raise
-            return settled.result
+            return cast("T", settled.result)
         except BaseException:
             self._roll_back()
             raise

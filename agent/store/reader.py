@@ -17,6 +17,9 @@ from agent.store.salvage import unsalvaged
 _HEAD = "SELECT id, first, last, epoch, boot, length(body) FROM"
 _CLASSES = tuple(StorageClass)
 
+READ_ERRORS = (sqlite3.Error, schema.Damaged, FileNotFoundError)
+"""What reading may raise while the writer replaces a damaged file; look again a little later."""
+
 
 class OutboxReader:
     """Use from one thread. Follows the file when a damaged one was replaced."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Protocol
 
 from agent.clock import OffsetRow
 from agent.record import StorageClass
+from agent.store.reader import READ_ERRORS
 from agent.store.rows import Drop, Range, Row, RowHead
 from agent.uplink import plan
 from agent.uplink.delivery import Delivery
@@ -241,7 +241,7 @@ class Uplink:
                     return
                 self._launch(cargo)
                 self._send_due()
-        except sqlite3.Error as error:
+        except READ_ERRORS as error:
             # The writer replaces a damaged file; the next look finds the new one.
             log.warning("the outbox cannot be read just now: %s", error)
             if self._reader is not None:
