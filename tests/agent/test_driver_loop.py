@@ -27,7 +27,7 @@ class Clock:
 
 
 class Acting(Driver[DriverConfig]):
-    """Does `act` in each run; the last round is asked to stop."""
+    """Does `act` in each run; in a last one beyond ROUNDS it is asked to stop."""
 
     config_model = DriverConfig
     groups = ()
@@ -92,7 +92,7 @@ def test_an_exception_costs_one_line_with_its_place(
 ) -> None:
     with caplog.at_level(logging.INFO):
         loop, ceilings = run(raising(error))
-    assert loop.failures == ROUNDS + 1
+    assert loop.failures == ROUNDS
     assert ceilings == [1, 2, 4, 8]
     assert len(caplog.records) == 1
     assert caplog.records[0].levelno == logging.ERROR
@@ -112,7 +112,7 @@ def test_the_traceback_is_there_for_those_who_ask(caplog: pytest.LogCaptureFixtu
 def test_an_absent_device_is_a_quiet_retry(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         loop, ceilings = run(raising(DeviceUnavailable("GNSS port /dev/gnss: not there")))
-    assert (loop.unavailable, loop.failures) == (ROUNDS + 1, 0)
+    assert (loop.unavailable, loop.failures) == (ROUNDS, 0)
     assert ceilings == [1, 2, 4, 8]
     assert [r.levelno for r in caplog.records] == [logging.WARNING]
     assert loop.device == "GNSS port /dev/gnss: not there"
@@ -120,8 +120,18 @@ def test_an_absent_device_is_a_quiet_retry(caplog: pytest.LogCaptureFixture) -> 
 
 def test_a_run_that_returns_is_a_failure() -> None:
     loop, _ = run(lambda: None)
-    assert loop.failures == ROUNDS + 1
+    assert loop.failures == ROUNDS
     assert "run returned while it should run" in loop.device
+
+
+def test_leaving_when_asked_is_no_failure() -> None:
+    stop, ended = threading.Event(), threading.Event()
+    driver = Acting(stop.set, stop)
+    ctx = HostContext((), Ring(1, lambda: None), Path("/x"), stop)
+    loop = DriverLoop("gnss", driver, ctx, stop, ended.set)
+    loop.start()
+    assert ended.wait(5)
+    assert (loop.failures, loop.unavailable, loop.device) == (0, 0, "starting")
 
 
 def test_a_minute_of_health_makes_the_pauses_short_again() -> None:
