@@ -95,7 +95,11 @@ class DriverLoop:
                 self._ctx.attempt()
                 level, failure = self._attempt()
                 if self._stop.is_set():
-                    break
+                    break  # however it ended: it was asked to
+                if level == logging.ERROR:
+                    self.failures += 1
+                else:
+                    self.unavailable += 1
                 healthy = self._clock() - began >= HEALTHY_S
                 if healthy:
                     self._backoff.reset()
@@ -114,14 +118,11 @@ class DriverLoop:
         try:
             self._driver.run(self._ctx)
         except DeviceUnavailable as error:
-            self.unavailable += 1
             return logging.WARNING, _text(error)
         # The supervisor: SystemExit of a driver is its failure, not ours.
         except BaseException as error:
-            self.failures += 1
             log.debug("%s: the driver failed", self._name, exc_info=True)
             return logging.ERROR, f"{_where(error)}: {type(error).__name__}: {_text(error)}"
-        self.failures += 1
         return logging.ERROR, f"{type(self._driver).__name__}.run returned while it should run"
 
     def _tell(self, level: int, failure: str) -> None:

@@ -375,6 +375,19 @@ def test_a_successor_takes_over_and_nothing_of_the_old_one_is_lost(door: Door) -
     assert door.next(Arrival).stream == "f" * 32
 
 
+def test_a_throttled_connection_is_read_to_its_end_when_a_successor_comes(door: Door) -> None:
+    old = door.join()
+    for i in range(95):  # the burst is 80 datagrams, the rest waits in the socket
+        old.send(records(1 + 50 * i, *range(50)))
+    successor = door.connect()
+    successor.send(encode(hello(stream="f" * 32)))
+    upto = 0
+    while isinstance(item := door.out.get(timeout=DEADLINE_S), Arrival):
+        upto = item.upto
+    assert isinstance(item, Left)
+    assert upto == 95 * 50
+
+
 def test_what_a_dead_driver_sent_is_taken_though_it_read_nothing(door: Door) -> None:
     """Closing with unread messages makes the kernel report ECONNRESET before the data."""
     client = door.join()
@@ -396,8 +409,12 @@ def test_a_full_pipeline_stops_the_reading_and_loses_nothing(doors: Callable[...
         while True:
             client.send(records(sent + 1, *range(50)))
             sent += 50
-    beats = door.beats
     assert door.out.full()
+    beats = door.beats
+    with pytest.raises(TimeoutError):
+        client.recv(1)
+    assert 0 < door.beats - beats < 50  # it waits, it does not spin
+    beats = door.beats
     upto = 0
     while upto < sent:
         arrival = door.next(Arrival)
