@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cloud import telemetry_pb2 as pb
@@ -128,3 +131,31 @@ def intake(*batches: Batch, received_boottime_ms: int = 7) -> Intake:
 
 def _deltas(numbers: Sequence[int]) -> list[int]:
     return [b - a for a, b in zip([0, *numbers], numbers, strict=False)]
+
+
+WHOLE_BOOKS = as_json()
+
+
+@dataclass(frozen=True)
+class Books:
+    """What a ledger file says, read the way that anybody could."""
+
+    seqs: dict[tuple[str, str], set[int]]
+    spans: dict[tuple[str, str], list[tuple[int, int]]]
+    duplicates: int
+    conflicts: int
+
+
+def books(path: Path) -> Books:
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
+    try:
+        seqs: dict[tuple[str, str], set[int]] = {}
+        for vehicle, epoch, seq in db.execute("SELECT vehicle, epoch, seq FROM record"):
+            seqs.setdefault((vehicle, epoch), set()).add(seq)
+        spans: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        for vehicle, epoch, *span in db.execute("SELECT * FROM span ORDER BY first"):
+            spans.setdefault((vehicle, epoch), []).append((span[0], span[1]))
+        counter = dict(db.execute("SELECT name, value FROM counter"))
+    finally:
+        db.close()
+    return Books(seqs, spans, counter.get("duplicates_received", 0), counter.get("conflicts", 0))
