@@ -116,7 +116,9 @@ def self_report(
             "Vehicle.Bus.Agent.Uptime": int(uptime_s),
             "Vehicle.Bus.Agent.ResidentMemory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
             "Vehicle.Bus.Agent.OutboxBytes": outbox_bytes,
-            "Vehicle.Bus.Agent.RingDropped": sum(c.get("dropped", 0) for c in drivers.values()),
+            "Vehicle.Bus.Agent.RingDropped": sum(
+                c.get("lost_samples", 0) + c.get("lost_important", 0) for c in drivers.values()
+            ),
             "Vehicle.Bus.Agent.DriversConnected": len(drivers),
         },
         kind=Kind.STATUS,
