@@ -15,7 +15,7 @@ from agent.cli.check import all_problems
 from agent.cli.driver_types import resolve
 from agent.cli.edit import Edit, apply
 from agent.cli.exits import INVALID, OK, CliError
-from agent.cli.options import AsJson, ConfigFile
+from agent.cli.options import AsJson, ConfigFile, first_sentence
 from agent.cli.samples import sample, schema
 from agent.config import (
     ConfigInvalid,
@@ -34,8 +34,6 @@ app = typer.Typer(
     help="What is configured, where it came from, what can be; changes keep your comments.",
     rich_markup_mode=None,
 )
-app.command()(sample)
-app.command()(schema)
 _HIDDEN = "***"
 Key = Annotated[str, typer.Argument(metavar="KEY", help="Dotted, e.g. uplink.port.")]
 
@@ -189,3 +187,7 @@ def _toml(settings: list[Setting], origin: bool) -> list[str]:
             text = f"# {dotted(setting.path[-1:])} is not set"
         lines.append(f"{text:<40}  # {setting.origin or 'default'}" if origin else text)
     return lines
+
+
+app.command(short_help=first_sentence(sample))(sample)
+app.command(short_help=first_sentence(schema))(schema)
