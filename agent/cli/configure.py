@@ -47,7 +47,6 @@ class Setting:
     origin: Place | None
 
 
-@app.command()
 def show(
     config: ConfigFile = DEFAULT_FILE,
     origin: Annotated[
@@ -66,7 +65,6 @@ def show(
     return OK
 
 
-@app.command()
 def get(key: Key, config: ConfigFile = DEFAULT_FILE, as_json: AsJson = False) -> int:
     """One value in effect, or the values of a table."""
     path = parse_key(key)
@@ -86,7 +84,6 @@ def get(key: Key, config: ConfigFile = DEFAULT_FILE, as_json: AsJson = False) ->
     return OK
 
 
-@app.command("set")
 def set_(
     key: Key,
     value: Annotated[str, typer.Argument(help="As in TOML; text needs no quotes here.")],
@@ -102,7 +99,6 @@ def set_(
     return OK
 
 
-@app.command()
 def unset(key: Key, config: ConfigFile = DEFAULT_FILE) -> int:
     """Take one value out of its file, back to the default; keeps comments."""
     path = parse_key(key)
@@ -189,5 +185,5 @@ def _toml(settings: list[Setting], origin: bool) -> list[str]:
     return lines
 
 
-app.command(short_help=first_sentence(sample))(sample)
-app.command(short_help=first_sentence(schema))(schema)
+for _verb in (show, get, set_, unset, sample, schema):
+    app.command(_verb.__name__.rstrip("_"), short_help=first_sentence(_verb))(_verb)
