@@ -6,12 +6,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PIP    := $(BIN)/pip install -q --disable-pip-version-check
 
 DURATION ?= 90
 SIMULATE ?= --duration $(DURATION) --seed 7 --fault no_network@20+15 --fault driver_kill:gnss@42 \
             --fault driver_kill:fms@48 --fault agent_kill@55 --fault cloud_kill@64 --fault broker_kill@72
 
-.PHONY: help simulate test check bench clean lock proto
+.PHONY: help simulate test test-kills check bench clean lock proto
 
 help:
 	@echo "make simulate   a simulated bus, its broker and its cloud end on this machine: $(DURATION) s, then the books"
@@ -20,7 +21,7 @@ help:
 	@echo "make bench      the figures of the README"
 	@echo "make clean      remove .venv and caches"
 
-# The venv is built aside and moved into place only when it is whole.
+# The stamp is set when the venv is whole; what failed half-way is removed.
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed, $(PYTHON) is older. Debian 12: apt install python3"; exit 1; }
@@ -29,8 +30,9 @@ $(STAMP): requirements.lock pyproject.toml
 	@rm -rf $(VENV)
 	@echo "Installing into $(VENV) (once) ..."
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
-	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock || { rm -rf $(VENV); exit 1; }
-	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . || { rm -rf $(VENV); exit 1; }
+	@$(PIP) --require-hashes -r requirements.lock >$(VENV)/install.log 2>&1 && \
+		$(PIP) --no-deps --no-build-isolation -e . >>$(VENV)/install.log 2>&1 || \
+		{ tail -20 $(VENV)/install.log; echo "Installing failed: is a package index reachable?"; rm -rf $(VENV); exit 1; }
 	@touch $(STAMP)
 
 simulate: $(STAMP)
@@ -41,10 +43,33 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@systemd/verify || [ $$? -eq 3 ]
 
-test: $(STAMP)
+# Debian packages that tests need: installed when root, else named and their tests reported as not run.
+.PHONY: packages
+packages:
+	@PATH="$$PATH:/usr/sbin"; command -v mosquitto >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "Installing Debian's mosquitto (tests) ..."; \
+			{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq mosquitto; } \
+				>/dev/null 2>&1 </dev/null || true; \
+			if [ -d /run/systemd/system ]; then systemctl disable -q --now mosquitto 2>/dev/null || true; fi; \
+		fi; }; \
+	command -v mosquitto >/dev/null || \
+		echo "mosquitto is missing: tests that need it are reported as not run. apt install mosquitto"
+
+test: $(STAMP) packages
 	$(BIN)/python -m pytest tests --ignore=tests/cloud
 	$(BIN)/python -m pytest tests/cloud
+
+# Fifty random runs in a row, one kill after the other: the long form of the tests in tests/hil.
+RUNS ?= 50
+test-kills: $(STAMP)
+	$(BIN)/python tests/hil/random_kills.py --runs $(RUNS)
+
+bench: $(STAMP)
+	@for script in start receive_decode uplink_codec flash_bytes full_bus; do \
+		echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; echo; done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

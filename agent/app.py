@@ -1,1 +1,273 @@
-"""The composition root of the coordinator."""
+"""The composition root of the coordinator: the one place that knows everything.
+
+It builds the parts, joins them by queues and callables, starts their threads, feeds the watchdog
+from its main thread and takes all down in order.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pwd
+import queue
+import signal
+import socket
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent import clock
+from agent.config import Config
+from agent.config_secrets import reveal
+from agent.control import Board, Control
+from agent.health import AGENT, SOURCE, Supervision, self_report
+from agent.ingest import Inbound, Ingest, decode_groups
+from agent.pipeline import Pipeline
+from agent.processors.clock import ClockTable
+from agent.processors.thin import Thin
+from agent.protocol import Notifier, listen_fds, watchdog_s
+from agent.record import StorageClass
+from agent.signals import Catalogue, Group
+from agent.store.outbox import Outbox
+from agent.store.reader import OutboxReader
+from agent.store.rows import Range, RowHead
+from agent.uplink.pump import Uplink
+from agent.uplink.settings import UplinkConfig
+from agent.view import Parts, View
+
+log = logging.getLogger("brain")
+
+INBOX_ITEMS = 256
+SELF_REPORT_S = 60.0
+STOP_S = 2.0
+"""Ignition off: how long the last commit may take."""
+
+
+class Coordinator:
+    """All parts of `brain run`."""
+
+    def __init__(self, config: Config, run_dir: Path, state_dir: Path) -> None:
+        self.started = time.monotonic()
+        self.config = config
+        self._notifier = Notifier()
+        self._stop = threading.Event()
+        self._table = Supervision()
+        self.boot = clock.boot_id()
+        state_dir.mkdir(parents=True, exist_ok=True)
+        quota = {StorageClass(k): v << 20 for k, v in config.store.quota_mb.model_dump().items()}
+        self.outbox = Outbox.open(state_dir, quota_bytes=quota)
+        self.directory = state_dir
+        self.catalogue = Catalogue()
+        self.thin = Thin()
+        self._restore_catalogue()
+        rows = [*self.outbox.offsets()]
+        if all(row.boot != self.boot for row in rows):
+            rows.append(clock.system_offset(self.boot))
+        self.clock = ClockTable(self.boot, rows)
+        self.board = Board()
+        inbox: queue.Queue[Inbound] = queue.Queue(INBOX_ITEMS)
+        listeners = _listeners(run_dir)
+        self.ingest = Ingest(
+            listeners["ingest"],
+            self.outbox.marks(),
+            inbox,
+            self._table.loop("ingest", 15.0),
+            names=may_speak_for,
+        )
+        self.uplink = Uplink(
+            uplink_settings(config),
+            config.vehicle.id,
+            self.outbox.epoch,
+            self.boot,
+            lambda: OutboxReader(state_dir),
+            self._group_of,
+            acked=self._acknowledge,
+            refuse=self._refuse,
+            beat=self._table.loop("uplink", 30.0),
+        )
+        self.pipeline = Pipeline(
+            self.outbox,
+            self.boot,
+            self.thin,
+            self.clock,
+            self.catalogue,
+            inbox,
+            commit_interval_s=config.store.commit_interval_s,
+            alarm_commit_s=config.store.alarm_commit_ms / 1000,
+            durable=self.ingest.durable,
+            committed=self.uplink.wake,
+            observe=self.board.observe,
+            # A disk may take long without being dead: 60 s, see faults of slow media.
+            beat=self._table.loop("pipeline", 60.0),
+        )
+        parts = Parts(
+            config,
+            self.boot,
+            state_dir,
+            quota,
+            self.catalogue,
+            self.clock,
+            self.pipeline,
+            self.uplink,
+            self.uptime_s,
+            self.utc,
+        )
+        self._control = Control(
+            listeners["control"],
+            View(parts).answers(),
+            self.board,
+            self._unit,
+            self.utc,
+            self._table.loop("control", 15.0),
+        )
+
+    def uptime_s(self) -> float:
+        """Seconds since the process began to build its parts."""
+        return time.monotonic() - self.started
+
+    def utc(self, boottime_ms: int) -> str | None:
+        """A boot time of this boot as RFC 3339 UTC; None where no clock is known."""
+        utc_ms = clock.utc_ms(self.clock.rows, self.boot, boottime_ms)
+        if utc_ms is None:
+            return None
+        stamp = datetime.fromtimestamp(utc_ms / 1000, UTC).isoformat(timespec="milliseconds")
+        return stamp.replace("+00:00", "Z")
+
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT; 0, or 1 where a part failed."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        parts = (self.pipeline, self.ingest, self.uplink, self._control)
+        for part in parts:
+            part.start()
+        self._notifier.send(READY=1, STATUS="recording")
+        log.info(
+            "recording for %s, outbox %s (%s), ready after %.2f s",
+            self.config.vehicle.id,
+            self.directory,
+            self.outbox.opened,
+            self.uptime_s(),
+        )
+        failed = self._watch()
+        self._notifier.send(STOPPING=1)
+        self.ingest.stop()
+        ended = self.pipeline.stop(STOP_S)
+        self.uplink.stop()
+        self._control.stop()
+        if ended:
+            self.outbox.close()
+        return 1 if failed else 0
+
+    def _watch(self) -> bool:
+        """Feed the watchdog while every loop is alive; True where a part failed."""
+        limit_s = watchdog_s()
+        period_s = min(1.0, limit_s / 4) if limit_s else 1.0
+        next_report = time.monotonic() + 5.0
+        told: frozenset[str] = frozenset()
+        while not self._stop.wait(period_s):
+            if self.pipeline.failure is not None:
+                log.error("the pipeline failed: %s; restarting", self.pipeline.failure)
+                return True
+            late = self._table.late()
+            if late:
+                if told != late.keys():
+                    log.error("stalled: %s", ", ".join(f"{n} ({s:.0f} s)" for n, s in late.items()))
+                told = frozenset(late)
+                self._notifier.send(STATUS=f"stalled: {', '.join(late)}")
+                continue
+            told = frozenset()
+            self._notifier.send(WATCHDOG=1, STATUS=self._status_line())
+            if time.monotonic() >= next_report:
+                next_report = time.monotonic() + SELF_REPORT_S
+                self._report()
+        return False
+
+    def _report(self) -> None:
+        connected = {n: v.counters for n, v in self.pipeline.drivers.items() if v.connected}
+        queued = sum(counters.nbytes for counters in self.pipeline.counters.values())
+        now_ms = clock.boottime_ms()
+        self.pipeline.state(self_report(now_ms, self.uptime_s(), queued, connected))
+
+    def _status_line(self) -> str:
+        queued = sum(c.queued for c in self.pipeline.counters.values())
+        drivers = sum(v.connected for v in self.pipeline.drivers.values())
+        state = self.pipeline.problem or "recording"
+        return f"{state}; {drivers} drivers; {queued:,} queued; uplink {self.uplink.state()}"
+
+    def _restore_catalogue(self) -> None:
+        for source, encoded in self.outbox.catalogue().items():
+            groups = decode_groups(encoded)
+            self.catalogue.declare(source, groups)
+            self.thin.declare(source, groups)
+        self.catalogue.declare(SOURCE, (AGENT,))
+        self.thin.declare(SOURCE, (AGENT,))
+
+    def _group_of(self, source: str, paths: Collection[str]) -> Group | None:
+        for path in paths:
+            found = self.catalogue.find(source, path)
+            if found is not None:
+                return found[0]
+        return None
+
+    # The uplink and the pipeline know each other through these two and `wake` alone.
+    def _acknowledge(self, epoch: str, ranges: Sequence[Range]) -> None:
+        self.pipeline.acknowledge(epoch, ranges)
+
+    def _refuse(self, head: RowHead, reason: str) -> None:
+        self.pipeline.refuse(head, reason)
+
+    def _unit(self, source: str, path: str) -> str:
+        found = self.catalogue.find(source, path)
+        return found[1].unit if found else ""
+
+
+def uplink_settings(config: Config) -> UplinkConfig:
+    """Section [uplink] with its secrets resolved. Raises SecretUnavailable."""
+    section = config.uplink.model_dump()
+    for key in ("username", "password"):
+        section[key] = reveal(section[key], os.environ) or None
+    return UplinkConfig(**section)
+
+
+def may_speak_for(uid: int, name: str) -> bool:
+    """Whether a process of user `uid` may be the driver `name`.
+
+    On a vehicle each driver has a user of its own, `brain-drv-NAME`; on a laptop all is one user.
+    """
+    if uid == os.getuid():
+        return True
+    try:
+        return pwd.getpwuid(uid).pw_name == f"brain-drv-{name}"
+    except KeyError:
+        return False
+
+
+def _listeners(run_dir: Path) -> Mapping[str, socket.socket]:
+    """The inherited sockets, or our own where nobody passed any."""
+    inherited = listen_fds()
+    sockets: dict[str, socket.socket] = {}
+    for name, kind in (("ingest", socket.SOCK_SEQPACKET), ("control", socket.SOCK_STREAM)):
+        if name in inherited:
+            os.set_inheritable(inherited[name], False)
+            sockets[name] = socket.socket(fileno=inherited[name])
+            continue
+        run_dir.mkdir(parents=True, exist_ok=True)
+        path = run_dir / f"{name}.sock"
+        path.unlink(missing_ok=True)
+        sock = socket.socket(socket.AF_UNIX, kind)
+        sock.bind(str(path))
+        os.chmod(path, 0o660)
+        sock.listen(64)
+        sockets[name] = sock
+    return sockets
+
+
+def serve(config: Config, run_dir: Path, state_dir: Path) -> int:
+    """`brain run`: the coordinator until SIGTERM.
+
+    Raises OutboxLocked where another coordinator owns `state_dir`, StoreTooNew where a newer agent
+    wrote it.
+    """
+    return Coordinator(config, run_dir, state_dir).run()

@@ -1,1 +1,278 @@
-"""Ingest, processors, store, sinks, with group commit."""
+"""Ingest, processors, store, sinks: one thread that turns arrivals into committed rows.
+
+    inbox --> thin, clock --> pending --(group commit)--> outbox --> durable{upto} to the driver
+                                                                 --> wake the uplink
+
+Group commit: samples wait at most `commit_interval_s` for company, an EVENT, REPLY or FILE at most
+`alarm_commit_s`. Acknowledgements and marks ride along; alone they wait a little longer, since each
+commit costs about 20 kB of flash. Where the disk refuses, the change is kept and retried, nothing
+more is taken from the inbox, and the back-pressure reaches the drivers' rings.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agent.ingest import Arrival, Inbound, Joined, Left, Reported
+from agent.processors.clock import ClockTable
+from agent.processors.thin import Thin
+from agent.record import CLASS_OF, Record, StorageClass
+from agent.signals import Catalogue
+from agent.store.outbox import Outbox
+from agent.store.rows import Change, Counters, Mark, OutboxFull, Range, RowHead
+
+log = logging.getLogger("brain.pipeline")
+
+MAX_PENDING = 2_000
+"""Records that one commit holds at most."""
+ACKS_ALONE_S = 1.0
+MARKS_ALONE_S = 5.0
+"""How long acknowledgements and marks wait for records to ride with."""
+RETRY_S = 1.0
+
+
+@dataclass
+class DriverView:
+    """What the coordinator knows of one driver."""
+
+    type: str = ""
+    version: str = ""
+    pid: int = 0
+    connected: bool = False
+    device: str = "starting"
+    records: int = 0
+    last_boottime_ms: int | None = None
+    counters: Mapping[str, int] = field(default_factory=dict)
+
+
+class Pipeline:
+    """Owns the outbox and its thread `pipeline`."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        boot: str,
+        thin: Thin,
+        clock: ClockTable,
+        catalogue: Catalogue,
+        inbox: queue.Queue[Inbound],
+        *,
+        commit_interval_s: float,
+        alarm_commit_s: float,
+        durable: Callable[[str, Mark], None],
+        committed: Callable[[], None],
+        observe: Callable[[Record], None],
+        beat: Callable[[], None],
+    ) -> None:
+        self._outbox = outbox
+        self._boot = boot
+        self._thin = thin
+        self._clock = clock
+        self._catalogue = catalogue
+        self._inbox = inbox
+        self._commit_interval_s = commit_interval_s
+        self._alarm_commit_s = alarm_commit_s
+        self._durable = durable
+        self._committed = committed
+        self._observe = observe
+        self._beat = beat
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pipeline")
+        self._pending: list[Record] = []
+        self._marks: dict[str, Mark] = {}
+        self._acked: dict[str, list[Range]] = {}
+        self._refused: list[tuple[RowHead, str]] = []
+        self._others = threading.Lock()
+        self._acked_news: list[tuple[str, tuple[Range, ...]]] = []
+        self._refused_news: list[tuple[RowHead, str]] = []
+        self._own: list[Record] = []
+        self._due: float | None = None
+        self._offsets_written = clock.rows
+        self._encoded: dict[str, bytes] = dict(outbox.catalogue())
+        self._catalogue_changed = False
+        self._salvaging = outbox.work_left()
+        self.drivers: dict[str, DriverView] = {}
+        self.counters: Mapping[StorageClass, Counters] = outbox.counters()
+        self.problem: str | None = None
+        """Why commits fail just now, None where they work."""
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Commit what is pending and end; False where that took longer than `timeout_s`."""
+        self._stop.set()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def acknowledge(self, epoch: str, ranges: Sequence[Range]) -> None:
+        """The cloud application has these on its own disk. From any thread; never blocks."""
+        with self._others:
+            self._acked_news.append((epoch, tuple(ranges)))
+
+    def refuse(self, head: RowHead, reason: str) -> None:
+        """This row will never be delivered: drop it with an account. From any thread."""
+        with self._others:
+            self._refused_news.append((head, reason))
+
+    def state(self, record: Record) -> None:
+        """A record of the agent itself; it has no stream. From any thread."""
+        with self._others:
+            self._own.append(record)
+
+    def _hear_others(self) -> None:
+        with self._others:
+            own, self._own = self._own, []
+            acked, self._acked_news = self._acked_news, []
+            refused, self._refused_news = self._refused_news, []
+        for epoch, ranges in acked:
+            self._acked.setdefault(epoch, []).extend(ranges)
+        self._refused += refused
+        for record in own:
+            self._accept(record)
+        if acked or refused:
+            self._due_within(ACKS_ALONE_S)
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self._beat()
+                self._hear_others()
+                self._take()
+                if self._due is not None and time.monotonic() >= self._due:
+                    self._commit()
+                elif self._salvaging and self._due is None:
+                    self._salvage_some()
+            self._hear_others()
+            self._take_rest()
+            if self._due is not None:
+                self._commit()
+        except BaseException as error:
+            # The main thread sees it, says so and ends the process: PID 1 restarts it.
+            self.failure = error
+            log.debug("pipeline failed", exc_info=True)
+
+    def _salvage_some(self) -> None:
+        """Verify or salvage a little while nothing else is to be done."""
+        try:
+            self._salvaging = self._outbox.salvage_step()
+        except OutboxFull as error:
+            self.problem = str(error)
+            self._stop.wait(RETRY_S)
+        self.counters = self._outbox.counters()
+        self._committed()
+
+    def _take(self) -> None:
+        now = time.monotonic()
+        idle_s = 0.01 if self._salvaging else 0.5
+        wait_s = idle_s if self._due is None else min(idle_s, max(0.0, self._due - now))
+        try:
+            self._apply(self._inbox.get(timeout=wait_s) if wait_s else self._inbox.get_nowait())
+            while len(self._pending) < MAX_PENDING:
+                self._apply(self._inbox.get_nowait())
+            self._due = now
+        except queue.Empty:
+            pass
+
+    def _take_rest(self) -> None:
+        while True:
+            try:
+                self._apply(self._inbox.get_nowait())
+            except queue.Empty:
+                return
+
+    def _apply(self, item: Inbound) -> None:
+        match item:
+            case Arrival():
+                view = self.drivers.setdefault(item.source, DriverView())
+                view.records += len(item.records)
+                for record in item.records:
+                    self._accept(record)
+                if item.records:
+                    view.last_boottime_ms = item.records[-1].boottime_ms
+                self._marks[item.source] = Mark(item.stream, item.upto)
+                self._due_within(MARKS_ALONE_S)
+            case Joined():
+                self._join(item)
+            case Left():
+                view = self.drivers.setdefault(item.source, DriverView())
+                view.connected = False
+            case Reported():
+                view = self.drivers.setdefault(item.source, DriverView())
+                if view.device != item.device:
+                    log.info("%s: device %s", item.source, item.device)
+                view.device, view.counters = item.device, item.counters
+
+    def _join(self, item: Joined) -> None:
+        view = self.drivers.setdefault(item.source, DriverView())
+        view.type, view.version, view.pid, view.connected = item.type, item.version, item.pid, True
+        self._catalogue.declare(item.source, item.groups)
+        self._thin.declare(item.source, item.groups)
+        if self._encoded.get(item.source) != item.encoded:
+            self._encoded[item.source] = item.encoded
+            self._catalogue_changed = True
+            self._due_within(MARKS_ALONE_S)
+
+    def _accept(self, record: Record) -> None:
+        self._observe(record)
+        for timed in self._clock.step(record):
+            for kept in self._thin.step(timed):
+                self._pending.append(kept)
+                samples = CLASS_OF[kept.kind] is StorageClass.HISTORY
+                self._due_within(self._commit_interval_s if samples else self._alarm_commit_s)
+
+    def _due_within(self, seconds: float) -> None:
+        due = time.monotonic() + seconds
+        self._due = due if self._due is None else min(self._due, due)
+
+    def _commit(self) -> None:
+        rows = self._clock.rows
+        change = Change(
+            records=self._pending,
+            boot=self._boot,
+            marks=self._marks,
+            acked=[(epoch, ranges) for epoch, ranges in self._acked.items()],
+            drops=self._refused,
+            offsets=None if rows is self._offsets_written else list(rows),
+            catalogue=dict(self._encoded) if self._catalogue_changed else None,
+        )
+        while not self._committed_durably(change):
+            if self._stop.is_set():
+                return
+        self._pending, self._marks, self._acked, self._refused = [], {}, {}, []
+        self._due = None
+        self._offsets_written, self._catalogue_changed = rows, False
+        self.counters = self._outbox.counters()
+        self._salvaging = self._outbox.work_left()
+        for source, mark in change.marks.items():
+            self._durable(source, mark)
+        self._committed()
+
+    def _committed_durably(self, change: Change) -> bool:
+        """Try once; on refusal wait a little. Nothing is taken meanwhile: rings hold it."""
+        try:
+            self._outbox.commit(change)
+        except OutboxFull as error:
+            if self.problem is None:
+                log.error("%s", error)
+            self.problem = str(error)
+            deadline = time.monotonic() + RETRY_S
+            while not self._stop.is_set() and time.monotonic() < deadline:
+                self._beat()
+                self._stop.wait(0.2)
+            return False
+        if self.problem is not None:
+            log.warning("the outbox accepts again")
+        self.problem = None
+        return True

@@ -8,6 +8,7 @@ the end. Records are numbered from 1 within a driver's stream, a random id per d
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from typing import Any
 
@@ -22,6 +23,8 @@ MAX_LINGER_S = 0.050
 MAX_GROUPS = 1_000
 MAX_SIGNALS = 5_000
 PROTOCOL_VERSION = 1
+
+_PR_SET_PDEATHSIG = 1
 
 LISTEN_FDS_START = 3
 """First inherited descriptor of socket activation, see sd_listen_fds(3)."""
@@ -50,7 +53,11 @@ class WireGroup(msgspec.Struct, array_like=True):
     signals: list[WireSignal]
 
 
-class Hello(msgspec.Struct, tag="hello"):
+class Message(msgspec.Struct, tag_field="message"):
+    """Base of all messages; the key `message` says which one it is."""
+
+
+class Hello(Message, tag="hello"):
     """First message of a driver. `stream` is 32 hex digits, new at each start of the driver."""
 
     name: str
@@ -77,14 +84,14 @@ class WireRecord(msgspec.Struct, array_like=True):
     blob: tuple[str, str, int, str] | None = None
 
 
-class Records(msgspec.Struct, tag="records"):
+class Records(Message, tag="records"):
     """Records `first`, `first + 1`, ... of the stream; at most MAX_RECORDS."""
 
     first: int
     records: list[WireRecord]
 
 
-class Skipped(msgspec.Struct, tag="skipped"):
+class Skipped(Message, tag="skipped"):
     """The ring overflowed: numbers `first` to `last` never come; `count` samples are lost."""
 
     first: int
@@ -92,7 +99,7 @@ class Skipped(msgspec.Struct, tag="skipped"):
     count: int
 
 
-class Report(msgspec.Struct, tag="report"):
+class Report(Message, tag="report"):
     """What the host counts about its driver, since its start; sent at most once a second."""
 
     counters: dict[str, int]
@@ -100,25 +107,25 @@ class Report(msgspec.Struct, tag="report"):
     """`ok`, `starting`, or the text of the last DeviceUnavailable or exception."""
 
 
-class Welcome(msgspec.Struct, tag="welcome"):
+class Welcome(Message, tag="welcome"):
     """Answer to `hello`: all numbers up to `upto` are durable, go on after it."""
 
     upto: int
 
 
-class Durable(msgspec.Struct, tag="durable"):
+class Durable(Message, tag="durable"):
     """All numbers up to `upto` are on flash or were thinned: forget them."""
 
     upto: int
 
 
-class Refused(msgspec.Struct, tag="refused"):
+class Refused(Message, tag="refused"):
     """The coordinator will not speak with this driver; `reason` is for the log."""
 
     reason: str
 
 
-class Command(msgspec.Struct, tag="command"):
+class Command(Message, tag="command"):
     """Do `verb` before `deadline_boottime_ms`; the answer is a REPLY record."""
 
     id: str
@@ -127,7 +134,7 @@ class Command(msgspec.Struct, tag="command"):
     deadline_boottime_ms: int
 
 
-class Deliver(msgspec.Struct, tag="deliver"):
+class Deliver(Message, tag="deliver"):
     """A record for a sink."""
 
     source: str
@@ -137,7 +144,7 @@ class Deliver(msgspec.Struct, tag="deliver"):
     kind: str
 
 
-class Stop(msgspec.Struct, tag="stop"):
+class Stop(Message, tag="stop"):
     """Leave `run` and end."""
 
 
@@ -247,3 +254,19 @@ def watchdog_s(environ: dict[str, str] | None = None) -> float | None:
         return int(env["WATCHDOG_USEC"]) / 1e6
     except (KeyError, ValueError):
         return None
+
+
+def die_with_parent(environ: dict[str, str] | None = None) -> None:
+    """End with `brain up` (BRAIN_DIE_WITH holds its pid), however that ends; see prctl(2).
+
+    systemd does this by control groups. Does nothing where the variable is not set.
+    """
+    env = dict(os.environ) if environ is None else environ
+    parent = env.get("BRAIN_DIE_WITH", "")
+    if not parent.isdigit():
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(parent):
+        os.kill(os.getpid(), signal.SIGTERM)

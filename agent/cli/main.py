@@ -53,7 +53,9 @@ def _dispatch(words: list[str], verbosity: int) -> int:
         return OK
     if verb in LIGHT:
         from agent.cli.logs import configure
+        from agent.protocol import die_with_parent
 
+        die_with_parent()
         configure("info", verbosity)
         return int(import_module(f"agent.cli.{verb}").main(words[1:]))
     from agent.cli.verbs import invoke

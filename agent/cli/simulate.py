@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from agent.cli.exits import INVALID, CliError
+from agent.config_places import run_directory
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -18,6 +19,9 @@ def main(arguments: Sequence[str]) -> int:
     if find_spec("iotcore") is None:
         text = "brain simulate needs the embedded broker iotcore, which is not installed"
         raise CliError(f"{text}; run: {sys.executable} -m pip install iotcore", INVALID)
+    chosen = list(arguments)
+    if not any(word.split("=")[0] == "--run-dir" for word in chosen):
+        chosen += ["--run-dir", str(run_directory("", os.environ))]
     sys.stdout.flush()
     # -P: a folder named "simulator" in the current directory is not meant.
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "simulator", *arguments])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "simulator", *chosen])

@@ -1,0 +1,1 @@
+"""The ends of the wires: pseudo-terminals on which simulated devices meet the agent's drivers."""

@@ -1,0 +1,147 @@
+"""Runs one driver for ever: whatever it raises costs a line in the log and a pause."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from agent.context import HostContext
+from agent.sdk import DeviceUnavailable, Driver
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+SHORTEST_PAUSE_S = 0.5
+"""Full jitter, but never a busy loop."""
+
+HEALTHY_S = 60.0
+"""A driver that ran for so long starts over with short pauses."""
+
+MAX_DEVICE_TEXT = 300
+
+
+class Backoff:
+    """Pauses that double from 1 s to 60 s, each drawn from [0.5 s, its ceiling]."""
+
+    def __init__(self, jitter: Callable[[float, float], float] = random.uniform) -> None:
+        self._jitter = jitter
+        self._ceiling_s = FIRST_PAUSE_S
+
+    def next_s(self) -> float:
+        """The pause after one more failure."""
+        pause_s = self._jitter(SHORTEST_PAUSE_S, self._ceiling_s)
+        self._ceiling_s = min(LONGEST_PAUSE_S, self._ceiling_s * 2)
+        return pause_s
+
+    def reset(self) -> None:
+        """The driver was healthy."""
+        self._ceiling_s = FIRST_PAUSE_S
+
+
+class DriverLoop:
+    """Thread "driver": `driver.run` again and again until `stop`.
+
+    `ended` (no argument) is called when the thread leaves. `device` is `starting`, `ok` or the
+    text of the last failure.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        driver: Driver[Any],
+        ctx: HostContext,
+        stop: threading.Event,
+        ended: Callable[[], None],
+        *,
+        backoff: Backoff | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.failures = 0
+        self.unavailable = 0
+        self._name = name
+        self._driver = driver
+        self._ctx = ctx
+        self._stop = stop
+        self._ended = ended
+        self._backoff = backoff or Backoff()
+        self._clock = clock
+        self._failure = ""  # of the last attempt; empty before the first one ended
+        self._logged = ""
+        # A daemon: one that hangs in C must not keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
+
+    @property
+    def device(self) -> str:
+        """How the device is, for the report."""
+        return "ok" if self._ctx.settled() else self._failure or "starting"
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def alive(self) -> bool:
+        """Whether the thread is still in there."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                began = self._clock()
+                self._ctx.attempt()
+                level, failure = self._attempt()
+                if self._stop.is_set():
+                    break  # however it ended: it was asked to
+                if level == logging.ERROR:
+                    self.failures += 1
+                else:
+                    self.unavailable += 1
+                healthy = self._clock() - began >= HEALTHY_S
+                if healthy:
+                    self._backoff.reset()
+                if healthy or self._ctx.emitted_in_attempt:
+                    self._logged = ""
+                self._tell(level, failure)
+                self._ctx.rest()
+                self._failure = failure[:MAX_DEVICE_TEXT]
+                self._stop.wait(self._backoff.next_s())
+        finally:
+            self._ctx.rest()
+            self._ended()
+
+    def _attempt(self) -> tuple[int, str]:
+        """Run the driver once; say how bad the end was and why it came."""
+        try:
+            self._driver.run(self._ctx)
+        except DeviceUnavailable as error:
+            return logging.WARNING, _text(error)
+        # The supervisor: SystemExit of a driver is its failure, not ours.
+        except BaseException as error:
+            log.debug("%s: the driver failed", self._name, exc_info=True)
+            return logging.ERROR, f"{_where(error)}: {type(error).__name__}: {_text(error)}"
+        return logging.ERROR, f"{type(self._driver).__name__}.run returned while it should run"
+
+    def _tell(self, level: int, failure: str) -> None:
+        """Log a change of state, not its repetition."""
+        if failure == self._logged:
+            return
+        self._logged = failure
+        log.log(level, "%s: %s; trying again for as long as it takes", self._name, failure)
+
+
+def _where(error: BaseException) -> str:
+    """`file.py:line` of the innermost frame."""
+    frames = traceback.extract_tb(error.__traceback__, limit=-1)
+    return f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "?"
+
+
+def _text(error: BaseException) -> str:
+    """The exception's text on one line, even where its `__str__` raises."""
+    try:
+        return " ".join(str(error).split())[:MAX_DEVICE_TEXT] or "no text"
+    except Exception:
+        return "no text"

@@ -1,0 +1,157 @@
+"""A row's body: its records as JSON lines, deflated, guarded by a CRC that covers the head too.
+
+A line is `[source, boottime_ms, kind, {path: value}]`, then `{path: state}` where there are states
+or a blob, then `[path, media_type, size, sha256]` where there is a blob.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from agent.record import Blob, Kind, Record, State, StorageClass
+
+MAX_PLAIN_BYTES = 256 * 1024
+"""A row's records are split where their JSON would pass this ..."""
+MAX_BODY_BYTES = 64 * 1024
+"""... or the deflated body this, so that one row fits one message; a lone record may pass both."""
+
+MASK = (1 << 48) - 1
+EPOCH_SHIFT = 48
+
+
+class RawRow(NamedTuple):
+    """A row as the tables hold it."""
+
+    id: int
+    first: int
+    last: int
+    n: int
+    epoch: str
+    boot: str
+    crc: int
+    body: bytes
+
+
+class _Line(msgspec.Struct, array_like=True):
+    source: str
+    boottime_ms: int
+    kind: Kind
+    values: dict[str, float | int | str | bool | None]
+    states: dict[str, State] = {}
+    blob: tuple[str, str, int, str] | None = None
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+def row_id(epoch_index: int, first: int) -> int:
+    """The key of the row that begins with seq `first`: epochs lie side by side, oldest first."""
+    return epoch_index << EPOCH_SHIFT | first
+
+
+def line(record: Record) -> bytes:
+    """One record as one line of JSON."""
+    values = dict(record.values)
+    if record.blob is not None:
+        blob = record.blob
+        return _encode(
+            (
+                record.source,
+                record.boottime_ms,
+                record.kind,
+                values,
+                dict(record.states),
+                (blob.path, blob.media_type, blob.size, blob.sha256),
+            )
+        )
+    if record.states:
+        return _encode(
+            (record.source, record.boottime_ms, record.kind, values, dict(record.states))
+        )
+    return _encode((record.source, record.boottime_ms, record.kind, values))
+
+
+def bodies(lines: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The lines as (number of records, body), split so that each body keeps the bounds."""
+    start, size = 0, 0
+    for end, text in enumerate(lines):
+        if end > start and size + len(text) > MAX_PLAIN_BYTES:
+            yield from _deflated(lines[start:end])
+            start, size = end, 0
+        size += len(text) + 1
+    if start < len(lines):
+        yield from _deflated(lines[start:])
+
+
+def _deflated(lines: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
+    body = zlib.compress(b"\n".join(lines), 1)
+    if len(body) <= MAX_BODY_BYTES or len(lines) == 1:
+        yield len(lines), body
+    else:
+        half = len(lines) // 2
+        yield from _deflated(lines[:half])
+        yield from _deflated(lines[half:])
+
+
+def checksum(
+    storage_class: StorageClass, epoch: str, first: int, last: int, boot: str, body: bytes
+) -> int:
+    """CRC-32 of a row's identity and body: a row that was moved or relabelled fails too."""
+    head = f"{storage_class} {epoch} {first} {last} {boot}".encode(errors="surrogatepass")
+    return zlib.crc32(body, zlib.crc32(head))
+
+
+def intact(storage_class: StorageClass, row: RawRow) -> bool:
+    """Whether a row is exactly what was written."""
+    return sound(row.id, row.first, row.last, row.n) and row.crc == checksum(
+        storage_class, row.epoch, row.first, row.last, row.boot, row.body
+    )
+
+
+def sound(key: int, first: object, last: object, n: object) -> bool:
+    """Whether a row's key and bounds agree with each other."""
+    return (
+        isinstance(first, int)
+        and isinstance(last, int)
+        and key & MASK == first
+        and 0 < first <= last
+        and n == last - first + 1
+    )
+
+
+def well_typed(row: tuple[object, ...]) -> bool:
+    """Whether a row's columns have the types that were written; damage can change them."""
+    return (
+        all(isinstance(value, int) for value in row[:4])
+        and isinstance(row[4], str)
+        and isinstance(row[5], str)
+        and isinstance(row[6], int)
+        and isinstance(row[7], bytes)
+    )
+
+
+def records(body: bytes) -> tuple[Record, ...]:
+    """The records of a body. Raises ValueError where it is none."""
+    try:
+        return tuple(_record(text) for text in zlib.decompress(body).split(b"\n"))
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+
+
+def _record(text: bytes) -> Record:
+    item = _decode(text)
+    values: dict[str, float | int | str | bool] = {}
+    states = item.states
+    for path, value in item.values.items():
+        # JSON has no NaN: a driver that got one past the door left a null, which is no value.
+        if value is None:
+            states = {**states, path: State.ERROR}
+        else:
+            values[path] = value
+    blob = None if item.blob is None else Blob(*item.blob)
+    return Record(item.source, item.boottime_ms, values, states, item.kind, blob)

@@ -1,0 +1,269 @@
+"""The connection that writes: runs transactions and stays right through every error of the disk.
+
+Each commit writes a random token into the state row. Where an error leaves open whether a commit
+happened (a failed fsync may or may not have), the file is opened again, everything is forced into
+it, and the token says. Until that succeeds nothing else is written.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from agent.clock import OffsetRow
+from agent.record import StorageClass
+from agent.store import aside, opening, schema
+from agent.store.opening import Memory, Opened
+from agent.store.room import sync_directory
+from agent.store.rows import OutboxFull
+from agent.store.transaction import Books, Moved, Transaction
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Doubt:
+    """A commit whose outcome nobody knows; `key` says whose, `books` hold if it happened."""
+
+    key: object
+    tx: Transaction
+    result: Any
+
+
+class Engine:
+    """Owns the writing connection and what is known in RAM."""
+
+    def __init__(
+        self,
+        directory: Path,
+        quota_bytes: Mapping[StorageClass, int],
+        failpoint: Callable[[str], None],
+    ) -> None:
+        self._directory = directory
+        self._quota_bytes = quota_bytes
+        self._failpoint = failpoint
+        self._doubt: _Doubt | None = None
+        self._unborn: tuple[int, Memory] | None = None
+        self._marked = False
+        self.follow: Callable[[list[Moved]], None] = lambda _moved: None
+        """Told of the rows that each commit moved."""
+        opened = self._first_opened()
+        self._db: sqlite3.Connection | None = opened.db
+        self.books: Books = opened.books
+        self.how: str = opened.how
+        self.scan_wanted: bool = opened.scan
+        self._file = self._identity()
+        self.offsets: list[OffsetRow] = opening.offsets(opened.db)
+        self.catalogue: dict[str, bytes] = opening.catalogue(opened.db)
+
+    def _first_opened(self) -> Opened:
+        try:
+            return opening.open_outbox(self._directory)
+        except (sqlite3.Error, OSError) as error:
+            raise self._refusal(error) from error
+
+    def run(self, work: Callable[[Transaction], T], key: object = None) -> T:
+        """Do `work` in one transaction.
+
+        `key` identifies it: where an earlier try with the same key turns out to have been
+        committed after all, that result is returned and nothing is done twice.
+        Raises OutboxFull where the disk refuses; nothing was applied then.
+        """
+        self._check_file()
+        for last_try in (False, True):
+            try:
+                settled = self._settle(key)
+                return cast("T", settled.result) if settled else self._transact(work, key)
+            except (sqlite3.Error, schema.Damaged) as error:
+                if not schema.is_damage(error) or last_try:
+                    raise self._refusal(error) from error
+                self.replace()
+        raise AssertionError("unreachable")
+
+    def _transact(self, work: Callable[[Transaction], T], key: object) -> T:
+        db = self.db
+        tx = Transaction(db, self.books, self._quota_bytes)
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            self._failpoint("begin")
+            result = work(tx)
+            writes = tx.finish()
+            self._failpoint("before-commit")
+            if writes:
+                self._doubt = _Doubt(key, tx, result)
+            db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            if schema.is_damage(error):
+                raise
+            if schema.is_io(error):
+                # What the kernel shows from here on need not be what is on flash.
+                self._abandon()
+            settled = self._settle(key) if self._doubt else None
+            if settled is None:
+                raise
+            return cast("T", settled.result)
+        except BaseException:
+            self._roll_back()
+            raise
+        self._adopt(tx)
+        self._mark_file()
+        self._failpoint("after-commit")
+        return result
+
+    def _mark_file(self) -> None:
+        """Bring "not closed cleanly" from the log into the file, once: the log could be lost."""
+        if not self._marked:
+            self._marked = True
+            with suppress(sqlite3.Error):
+                self.db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The open connection; opens it again where an error closed it."""
+        if self._db is None:
+            self._reopen()
+        assert self._db is not None
+        return self._db
+
+    def _settle(self, key: object) -> _Doubt | None:
+        """Find out what a failed commit did; it is returned where it happened and was `key`'s."""
+        if self._db is None:
+            self._reopen()
+        doubt, self._doubt = self._doubt, None
+        if doubt is None:
+            return None
+        if schema.read_state(self.db).token != doubt.tx.state.token:
+            return None
+        self._adopt(doubt.tx)
+        same = doubt.key is key or (key is not None and doubt.key == key)
+        return doubt if same else None
+
+    def _reopen(self) -> None:
+        """Open the file again with all of it safely in the file itself.
+
+        After a failed fsync the kernel holds pages as clean that never reached the disk. Copying
+        the log into the file writes them again, and its fsync can be believed.
+        """
+        if self._unborn is not None:
+            opened = opening.begin_anew(self._directory, *self._unborn)
+            self._unborn = None
+            self._db, self.books = opened.db, opened.books
+            self._file = self._identity()
+            self.scan_wanted = False
+            return
+        db = schema.connect(self._directory / schema.FILE)
+        try:
+            _, in_log, copied = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if in_log != copied:
+                raise sqlite3.OperationalError("a reader holds the log, it could not be emptied")
+            schema.check(db)
+            state = schema.read_state(db)
+        except BaseException:
+            db.close()
+            raise
+        expected = {self.books.state.token, self._doubt.tx.state.token if self._doubt else ""}
+        if state.token not in expected:
+            db.close()
+            raise schema.Damaged("commits that were durable are gone")
+        self._db = db
+        self._file = self._identity()
+
+    def _adopt(self, tx: Transaction) -> None:
+        self._doubt = None
+        self.books = tx.books
+        if tx.offsets is not None:
+            self.offsets = tx.offsets
+        if tx.catalogue is not None:
+            self.catalogue = tx.catalogue
+        if tx.moved:
+            self.follow(tx.moved)
+        if tx.suspect:
+            self.scan_wanted = True
+
+    def _roll_back(self) -> None:
+        if self._db is not None and self._db.in_transaction:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+
+    def _abandon(self) -> None:
+        if self._db is not None:
+            with suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
+
+    def replace(self) -> None:
+        """The file is damaged: move it aside; the next use begins anew with what RAM knows.
+
+        Raises OutboxFull where the disk does not let it.
+        """
+        self._abandon()
+        self._doubt = None
+        try:
+            number = aside.move(self._directory)
+        except OSError as error:
+            raise self._refusal(error) from error
+        memory = opening.remember(self._directory, number)
+        if memory.standing is None or memory.standing.serial >= self.books.state.serial:
+            memory.standing = None
+            memory.drops = list(self.books.accounts)
+        memory.newest = self.books.state.copy()
+        memory.offsets = self.offsets
+        memory.catalogue = self.catalogue
+        self._unborn = (number, memory)
+
+    def _identity(self) -> tuple[tuple[int, int], ...]:
+        """Which files the names stand for just now; an empty tuple where one is missing."""
+        try:
+            found = [(self._directory / (schema.FILE + suffix)).stat() for suffix in ("", "-wal")]
+        except OSError:
+            return ()
+        return tuple((item.st_dev, item.st_ino) for item in found)
+
+    def _check_file(self) -> None:
+        """Notice that somebody deleted or replaced the files: write them anew from ours."""
+        if self._db is None or self._identity() == self._file:
+            return
+        copy = self._directory / "outbox.rescued.db"
+        try:
+            copy.unlink(missing_ok=True)
+            with closing(sqlite3.connect(copy, isolation_level=None)) as target:
+                self._db.backup(target)
+            self._abandon()
+            for suffix in ("-wal", "-shm"):
+                (self._directory / (schema.FILE + suffix)).unlink(missing_ok=True)
+            copy.replace(self._directory / schema.FILE)
+            sync_directory(self._directory)
+        except (sqlite3.Error, OSError) as error:
+            raise self._refusal(error) from error
+
+    def close(self, *, verified: bool) -> None:
+        """Empty the log and close; `verified`: the rows are known to be in order."""
+        if verified and not self.books.state.clean:
+            with suppress(OutboxFull):
+                self.run(_close)
+        if self._db is not None:
+            with suppress(sqlite3.Error):
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._abandon()
+
+    def _refusal(self, error: Exception) -> OutboxFull:
+        full = isinstance(error, sqlite3.Error) and schema.is_full(error)
+        if full:
+            cure = "free space on that disk or lower store.quota_mb"
+        else:
+            cure = "check that disk (mounted read-only, failing?) and its permissions"
+        return OutboxFull(
+            f"{self._directory / schema.FILE}: nothing can be written ({error}); {cure}. What "
+            "arrives waits in RAM meanwhile",
+            no_space=full,
+        )
+
+
+def _close(tx: Transaction) -> None:
+    tx.state.clean = True
+    tx.write_state()

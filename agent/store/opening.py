@@ -1,0 +1,261 @@
+"""Opening an outbox in whatever condition it is: new, clean, after a kill, damaged.
+
+Nothing here reads rows: it takes a few ms with any backlog.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.clock import OffsetRow, OffsetSource
+from agent.record import StorageClass
+from agent.store import accounts, aside, schema
+from agent.store import state as states
+from agent.store.accounts import Accounts
+from agent.store.room import sync_directory
+from agent.store.rows import Drop, Range
+from agent.store.state import Aside, Epoch, Salvage, State
+from agent.store.transaction import Books, Transaction
+
+
+@dataclass(slots=True)
+class Opened:
+    """An open outbox. `how`: created, clean, unclean or salvaging; `scan`: verify its rows."""
+
+    db: sqlite3.Connection
+    books: Books
+    how: str
+    scan: bool
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is known of a damaged file at the moment of replacing it, newest knowledge first.
+
+    `newest` is the newest state known, `standing` the one that goes with its readable rows; None
+    where unknown. The tables are None where they could not be read.
+    """
+
+    newest: State | None = None
+    standing: State | None = None
+    drops: Sequence[Drop] | None = None
+    offsets: Sequence[OffsetRow] = ()
+    catalogue: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def open_outbox(directory: Path) -> Opened:
+    """Open or create `directory`/outbox.db.
+
+    Raises OutboxTooNew, or sqlite3.Error where the disk does not let it (full, read-only).
+    """
+    path = directory / schema.FILE
+    schema.refuse_newer(path)
+    aside.finish_move(directory)
+    traces = aside.traces(path)
+    if not path.exists() or path.stat().st_size == 0:
+        if traces.log:
+            return _replace(directory, traces)
+        return _create(directory)
+    try:
+        lost = _recover(path, traces)
+        db = schema.connect(path)
+    except (sqlite3.Error, schema.Damaged) as error:
+        if not schema.is_damage(error):
+            raise
+        return _replace(directory, traces)
+    try:
+        if schema.is_empty(db):
+            db.close()
+            return _create(directory)
+        schema.check(db)
+        schema.update(db)
+        state = schema.read_state(db)
+        books = Books(state, Accounts(accounts.load(db)), {})
+    except (sqlite3.Error, schema.Damaged, ValueError) as error:
+        db.close()
+        if isinstance(error, sqlite3.Error) and not schema.is_damage(error):
+            raise
+        return _replace(directory, traces)
+    except BaseException:
+        db.close()
+        raise
+    how = "salvaging" if state.salvage else "clean" if state.clean else "unclean"
+    scan = not state.clean
+    if scan and lost:
+        books = _go_on_after(db, books, traces.newest_state())
+    pending = {item.number for item in state.salvage.asides} if state.salvage else set()
+    for number in set(aside.numbers(directory)) - pending:
+        aside.retire(directory, number)
+    return Opened(db, books, how, scan)
+
+
+def _recover(path: Path, traces: aside.Traces) -> bool:
+    """Let SQLite recover the log; whether commits were lost. Raises Damaged, sqlite3.Error."""
+    recovered = aside.recovered_frames(path) if traces.log else 0
+    if not traces.lost_commits(recovered):
+        return False
+    if traces.log and not traces.log_needed():
+        # All of it reached the file before: a damaged log must not lay old pages over new ones.
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        return False
+    if traces.backfilled > recovered:
+        raise schema.Damaged("its log is damaged where the file already went further")
+    return True
+
+
+def _create(directory: Path) -> Opened:
+    """A new outbox; where a crash came right after a damaged one was moved aside, its successor."""
+    moved = aside.numbers(directory)
+    if moved:
+        return _succeed(directory, moved[-1], aside.traces(aside.path_of(directory, moved[-1])))
+    state = states.fresh()
+    db = schema.connect(directory / schema.FILE)
+    try:
+        schema.create(db, state)
+    except BaseException:
+        db.close()
+        raise
+    sync_directory(directory)
+    return Opened(db, Books(state, Accounts({}), {}), "created", scan=False)
+
+
+def _replace(directory: Path, traces: aside.Traces) -> Opened:
+    """Move what is damaged aside and begin anew, with all that is still known of it."""
+    return _succeed(directory, aside.move(directory), traces)
+
+
+def _succeed(directory: Path, number: int, traces: aside.Traces) -> Opened:
+    memory = remember(directory, number)
+    carved = traces.newest_state()
+    if carved and (memory.newest is None or carved.serial > memory.newest.serial):
+        memory.newest = carved
+    return begin_anew(directory, number, memory)
+
+
+def remember(directory: Path, number: int) -> Memory:
+    """What SQL still reads of the small tables of a damaged file."""
+    memory = Memory()
+    try:
+        db = aside.open_damaged(aside.path_of(directory, number))
+    except (sqlite3.Error, schema.Damaged, OSError):
+        return memory
+    with closing(db):
+        with suppress(sqlite3.Error, schema.Damaged):
+            memory.newest = memory.standing = schema.read_state(db)
+        with suppress(sqlite3.Error, ValueError):
+            memory.drops = list(accounts.load(db).values())
+        with suppress(sqlite3.Error, ValueError):
+            memory.offsets = offsets(db)
+        with suppress(sqlite3.Error, ValueError):
+            memory.catalogue = catalogue(db)
+    return memory
+
+
+def begin_anew(directory: Path, number: int, memory: Memory) -> Opened:
+    """A new file with a new epoch that goes on where the damaged one, `number`, stood."""
+    state = states.fresh()
+    tail: list[Drop] = []
+    newest = memory.newest
+    salvage = newest.salvage if newest else None
+    salvage = salvage or Salvage([], {})
+    salvage.asides.append(Aside(number, newest is not None, {}))
+    salvage.cover = salvage.cover or memory.drops is None
+    if newest is None:
+        # Above all indexes that a file whose state is lost can hold.
+        state.epochs[0].index = 1024 + 64 * number
+    else:
+        standing = memory.standing or newest
+        tail = merge(newest, standing)
+        newest.epochs.append(_next_epoch(newest))
+        state = newest
+        salvage.expected = {name: max(0, tally.queued) for name, tally in state.tallies.items()}
+    for tally in state.tallies.values():
+        tally.nbytes = 0
+    state.salvage = salvage
+    state.clean = False
+    db = schema.connect(directory / schema.FILE)
+    try:
+        schema.create(db, state)
+        tx = Transaction(db, Books(state, Accounts({}), {}), {})
+        db.execute("BEGIN IMMEDIATE")
+        for drop in [*(memory.drops or ()), *tail]:
+            tx.account(drop)
+        tx.write_offsets(memory.offsets)
+        tx.write_catalogue(memory.catalogue)
+        tx.finish()
+        db.execute("COMMIT")
+    except BaseException:
+        db.close()
+        raise
+    return Opened(db, tx.books, "salvaging", scan=False)
+
+
+def merge(newest: State, standing: State) -> list[Drop]:
+    """Bring the counters of `newest` in line with rows that stand where `standing` says.
+
+    What was accepted in between is lost. What was acknowledged in between comes back and will be
+    acknowledged again: the far end knows its seq. Returns the accounts of the loss.
+    """
+    lost: dict[StorageClass, int] = {}
+    for storage_class in StorageClass:
+        new, old = newest.tally(storage_class), standing.tally(storage_class)
+        lost[storage_class] = new.accepted - old.accepted
+        new.acknowledged = old.acknowledged
+        new.dropped = old.dropped + lost[storage_class]
+        new.nbytes = old.nbytes
+    tails = []
+    for epoch in newest.epochs:
+        before = standing.epoch(epoch.name)
+        reached = before.seq if before else 0
+        if epoch.seq > reached:
+            tails.append((epoch.name, Range(reached + 1, epoch.seq)))
+    return accounts.allot(tails, lost, "damaged")
+
+
+def _go_on_after(db: sqlite3.Connection, books: Books, newest: State | None) -> Books:
+    """Commits vanished with the end of the log: account for them, number on in a new epoch.
+
+    In the old epoch new records could get numbers that the far end has already seen.
+    """
+    tx = Transaction(db, books, {})
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        if newest is not None and newest.serial > books.state.serial:
+            salvage = tx.state.salvage
+            tail = merge(newest, tx.state)
+            tx.books.state = newest
+            tx.state.salvage = salvage
+            for drop in tail:
+                tx.account(drop)
+        tx.state.epochs.append(_next_epoch(tx.state))
+        tx.changed = True
+        tx.finish()
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return tx.books
+
+
+def _next_epoch(state: State) -> Epoch:
+    return Epoch(max(epoch.index for epoch in state.epochs) + 1, secrets.token_hex(16))
+
+
+def offsets(db: sqlite3.Connection) -> list[OffsetRow]:
+    """The table of UTC offsets."""
+    rows = db.execute(
+        "SELECT boot, from_boottime_ms, utc_offset_ms, source FROM offset ORDER BY rowid"
+    )
+    return [OffsetRow(boot, at, offset, OffsetSource(source)) for boot, at, offset, source in rows]
+
+
+def catalogue(db: sqlite3.Connection) -> dict[str, bytes]:
+    """What the drivers declared, as they encoded it."""
+    return dict(db.execute("SELECT source, groups FROM catalogue").fetchall())

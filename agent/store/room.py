@@ -1,0 +1,95 @@
+"""The directory of an outbox: who holds it, and the reserve for when the disk is full."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from agent.store.rows import OutboxLocked
+
+RESERVE_BYTES = 1 << 20
+_LOCK = "outbox.lock"
+_RESERVE = "reserve"
+_SUSPECT = "outbox.suspect"
+
+
+class Lock:
+    """The right to write: flock on a file of its own, freed by the kernel when the process ends."""
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / _LOCK
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(self._fd)
+            raise OutboxLocked(
+                f"{directory}: another `brain run` holds this outbox, pid {holder}. Stop it first, "
+                "or give this one its own agent.state_dir"
+            ) from error
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let the next one in."""
+        os.close(self._fd)
+
+
+class Reserve:
+    """A file that only holds space: released so that evictions can be written down."""
+
+    def __init__(self, directory: Path, nbytes: int = RESERVE_BYTES) -> None:
+        self._path = directory / _RESERVE
+        self._nbytes = nbytes
+
+    def release(self) -> None:
+        """Give the space up."""
+        self._path.unlink(missing_ok=True)
+
+    def restore(self) -> None:
+        """Take the space again where there is plenty; never fails."""
+        try:
+            if self._path.exists() and self._path.stat().st_blocks * 512 >= self._nbytes:
+                return
+            disk = os.statvfs(self._path.parent)
+            if disk.f_bavail * disk.f_frsize < 4 * self._nbytes:
+                return
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                os.posix_fallocate(fd, 0, self._nbytes)
+            except OSError:
+                self._path.unlink(missing_ok=True)
+            finally:
+                os.close(fd)
+        except OSError:
+            return
+
+
+def suspect(directory: Path) -> None:
+    """Ask the writer, maybe another process, to look the whole outbox through."""
+    try:
+        (directory / _SUSPECT).touch()
+    except OSError:
+        return
+
+
+def take_suspicion(directory: Path) -> bool:
+    """Whether somebody asked for that since the last call."""
+    try:
+        (directory / _SUSPECT).unlink()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return False
+    return True
+
+
+def sync_directory(directory: Path) -> None:
+    """Make renames and new names durable."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,142 @@
+"""What goes into the outbox and comes out of it: changes, rows, drop accounts, marks, counters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
+
+from agent.clock import OffsetRow
+from agent.record import Record, StorageClass
+
+
+class Range(NamedTuple):
+    """Sequence numbers `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """All records of a driver's `stream` up to number `upto` are durable or were thinned."""
+
+    stream: str
+    upto: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowHead:
+    """One row without its records: seq `first` to `last` of `epoch`, all captured in boot `boot`.
+
+    `nbytes` is the length of the stored body.
+    """
+
+    storage_class: StorageClass
+    epoch: str
+    first: int
+    last: int
+    boot: str
+    nbytes: int
+
+    @property
+    def n(self) -> int:
+        """How many records the row holds."""
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row with its records; `records[i]` has seq `head.first + i`."""
+
+    head: RowHead
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """`count` accepted records in `first`..`last` will never be delivered, and why.
+
+    The range has no queued record in it; it may hold records that were delivered before, so
+    `count` can be less than its length. Reasons: `quota`, `disk_full`, `damaged`, `refused`, ...
+    """
+
+    storage_class: StorageClass
+    epoch: str
+    first: int
+    last: int
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one transaction does.
+
+    `marks` are written with the records. `acked`: (epoch, ranges) that the application confirmed.
+    `drops`: rows to give up, with the reason. `offsets`, `catalogue`: the whole table where it
+    changed, else None.
+    """
+
+    records: Sequence[Record] = ()
+    boot: str = ""
+    marks: Mapping[str, Mark] = field(default_factory=lambda: MappingProxyType({}))
+    acked: Sequence[tuple[str, Sequence[Range]]] = ()
+    drops: Sequence[tuple[RowHead, str]] = ()
+    offsets: Sequence[OffsetRow] | None = None
+    catalogue: Mapping[str, bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a commit did: the new records have seq `first` to `last` (`n` may be 0)."""
+
+    first: int
+    last: int
+    n: int
+    acknowledged: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Totals of a class in records since the outbox was created; `nbytes` is what is queued.
+
+    At any moment accepted = acknowledged + queued + dropped.
+    """
+
+    accepted: int
+    acknowledged: int
+    queued: int
+    dropped: int
+    nbytes: int
+
+
+class OutboxFull(Exception):
+    """The disk did not take a commit: nothing was applied. Retry the same Change later.
+
+    `no_space` is True where the disk is full, False for other I/O errors.
+    """
+
+    def __init__(self, text: str, *, no_space: bool = False) -> None:
+        super().__init__(text)
+        self.no_space = no_space
+
+
+class OutboxLocked(Exception):
+    """Another process has this outbox open; the text names it."""
+
+
+class OutboxTooNew(Exception):
+    """A newer version of the agent wrote this outbox; it was not touched."""
+
+
+class RowDamaged(Exception):
+    """A stored row is not what was written. `head` says which."""
+
+    def __init__(self, head: RowHead, what: str) -> None:
+        super().__init__(
+            f"{head.storage_class} row {head.first}..{head.last} of epoch {head.epoch}: {what}"
+        )
+        self.head = head

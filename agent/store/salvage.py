@@ -1,0 +1,234 @@
+"""Verifies rows in the background and brings intact rows of damaged files back, in small steps.
+
+The agent runs meanwhile on a fresh epoch. Rows keep their epoch and numbers. What cannot be read
+again is accounted for as dropped, so that the books balance when all is done.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+from agent.record import StorageClass
+from agent.store import accounts, aside, schema
+from agent.store.body import EPOCH_SHIFT, MASK, RawRow, sound
+from agent.store.engine import Engine
+from agent.store.intervals import IntervalSet
+from agent.store.rows import RowHead
+from agent.store.scan import Findings, Scan, beyond, read
+from agent.store.state import Aside, Epoch, Salvage, State
+from agent.store.transaction import Transaction
+
+REASON = "damaged"
+
+
+class Caretaker:
+    """Owns the passes over the rows; one step is a few hundred rows."""
+
+    def __init__(self, engine: Engine, directory: Path) -> None:
+        self._engine = engine
+        self._directory = directory
+        self._scan: Scan | None = None
+        self._source: tuple[int, sqlite3.Connection | None] | None = None
+
+    def work_left(self) -> bool:
+        """Whether there is anything to verify or to salvage."""
+        state = self._engine.books.state
+        return bool(state.salvage or self._engine.scan_wanted or self._scan)
+
+    def step(self) -> bool:
+        """Do a little; True while there is more. Raises OutboxFull."""
+        salvage = self._engine.books.state.salvage
+        if salvage is not None:
+            self._salvage_some(salvage)
+        elif self._engine.scan_wanted or self._scan is not None:
+            self._verify_some()
+        return self.work_left()
+
+    # --- verifying the open file ---------------------------------------------------------------
+
+    def _verify_some(self) -> None:
+        if self._scan is None:
+            self._scan = Scan()
+            self._engine.follow = self._scan.follow
+            self._engine.scan_wanted = False
+        try:
+            found = self._scan.step(self._engine.db)
+        except sqlite3.DatabaseError:
+            self._end_scan()
+            self._engine.replace()
+            return
+        if found is None:
+            findings = self._scan.findings
+            self._end_scan()
+            self._engine.run(lambda tx: settle(tx, findings))
+            return
+        storage_class, bad = found
+        if bad:
+            self._engine.run(lambda tx: drop_bad(tx, storage_class, bad))
+
+    def _end_scan(self) -> None:
+        self._scan = None
+        self._engine.follow = lambda _moved: None
+
+    # --- salvaging files that were moved aside --------------------------------------------------
+
+    def _salvage_some(self, salvage: Salvage) -> None:
+        if not salvage.asides:
+            self._engine.run(finish)
+            return
+        item = salvage.asides[0]
+        db = self._open(item.number)
+        table = next((c for c in StorageClass if c.value not in item.done or _open(item, c)), None)
+        if db is None or table is None:
+            self._engine.run(forget_first)
+            self._close()
+            aside.retire(self._directory, item.number)
+            return
+        after = item.done.get(table.value, 0)
+        batch = read(db, table, after)
+        last = batch.last
+        if batch.broken:
+            last = beyond(db, table, max(after, batch.rows[-1].id if batch.rows else after))
+        rows, number = batch.rows, item.number
+        self._engine.run(lambda tx: bring_back(tx, number, table, rows, last))
+
+    def _open(self, number: int) -> sqlite3.Connection | None:
+        if self._source is None or self._source[0] != number:
+            self._close()
+            try:
+                db = aside.open_damaged(aside.path_of(self._directory, number))
+            except (sqlite3.Error, OSError, schema.Damaged):
+                db = None
+            self._source = (number, db)
+        return self._source[1]
+
+    def _close(self) -> None:
+        if self._source is not None and self._source[1] is not None:
+            self._source[1].close()
+        self._source = None
+
+
+_THROUGH = 1 << 62
+
+
+def _open(item: Aside, storage_class: StorageClass) -> bool:
+    return item.done.get(storage_class.value, 0) < _THROUGH
+
+
+def drop_bad(tx: Transaction, storage_class: StorageClass, keys: Iterable[int]) -> None:
+    """Drop rows that are not what was written; one whose head is wrong too is just removed.
+
+    What the removed ones held shows in the counters at the end of the pass.
+    """
+    for key in keys:
+        found = tx.db.execute(
+            f"SELECT first, last, n, length(body) FROM {storage_class.value} WHERE id = ?", (key,)
+        ).fetchone()
+        epoch = next((e for e in tx.state.epochs if e.index == key >> EPOCH_SHIFT), None)
+        if found and epoch and sound(key, *found[:3]) and found[1] <= epoch.seq:
+            head = RowHead(storage_class, epoch.name, found[0], found[1], "", found[3] or 0)
+            tx.give_up(head, REASON)
+        else:
+            tx.db.execute(f"DELETE FROM {storage_class.value} WHERE id = ?", (key,))
+            tx.changed = True
+
+
+def settle(tx: Transaction, findings: Findings) -> None:
+    """The pass is through: what the counters claim beyond the rows found is accounted as lost."""
+    lost = {
+        storage_class: tx.state.tally(storage_class).queued - findings.count[storage_class]
+        for storage_class in StorageClass
+    }
+    if any(count > 0 for count in lost.values()):
+        _account(tx, lost, findings.live, tx.state.epochs)
+
+
+def bring_back(
+    tx: Transaction, number: int, table: StorageClass, rows: Iterable[RawRow], last: int | None
+) -> None:
+    """Put intact rows of the damaged file back; `last`: where to go on, None at the end."""
+    salvage = tx.state.salvage
+    if salvage is None or not salvage.asides or salvage.asides[0].number != number:
+        return
+    item = salvage.asides[0]
+    current = tx.state.current
+    for row in rows:
+        index = row.id >> EPOCH_SHIFT
+        epoch = next((e for e in tx.state.epochs if e.name == row.epoch), None)
+        if epoch is None:
+            if item.known or any(e.index == index for e in tx.state.epochs):
+                continue
+            epoch = Epoch(index, row.epoch, 0)
+            tx.state.epochs.insert(0, epoch)
+        if epoch is current or epoch.index != index or _holds(tx, table, row.id):
+            continue
+        if not item.known:
+            tx.state.tally(table).accepted += row.n
+            epoch.seq = max(epoch.seq, row.last)
+        elif row.last > epoch.seq:
+            continue
+        else:
+            left = salvage.expected.get(table.value, 0) - row.n
+            salvage.expected[table.value] = max(0, left)
+        tx.insert(table, row)
+    item.done[table.value] = _THROUGH if last is None else last
+    tx.changed = True
+
+
+def _holds(tx: Transaction, table: StorageClass, key: int) -> bool:
+    found = tx.db.execute(f"SELECT 1 FROM {table.value} WHERE id = ?", (key,)).fetchone()
+    return found is not None
+
+
+def forget_first(tx: Transaction) -> None:
+    """The first damaged file has given all it has."""
+    if tx.state.salvage is not None and tx.state.salvage.asides:
+        tx.state.salvage.asides.pop(0)
+        tx.changed = True
+
+
+def finish(tx: Transaction) -> None:
+    """All files are through: what was expected and not found is accounted as dropped."""
+    salvage = tx.state.salvage
+    if salvage is None:
+        return
+    tx.state.salvage = None
+    tx.changed = True
+    lost = {c: salvage.expected.get(c.value, 0) for c in StorageClass}
+    if salvage.cover or any(lost.values()):
+        live: dict[int, IntervalSet] = {}
+        for storage_class in StorageClass:
+            for key, last in tx.db.execute(f"SELECT id, last FROM {storage_class.value}"):
+                live.setdefault(key >> EPOCH_SHIFT, IntervalSet()).add(key & MASK, last)
+        _account(tx, lost, live, tx.state.epochs[:-1])
+
+
+def _account(
+    tx: Transaction,
+    lost: dict[StorageClass, int],
+    live: dict[int, IntervalSet],
+    epochs: Iterable[Epoch],
+) -> None:
+    known = list(tx.books.accounts)
+    gaps = [
+        (epoch.name, gap)
+        for epoch in epochs
+        for gap in accounts.gaps(
+            epoch.seq,
+            live.get(epoch.index, IntervalSet()),
+            [drop for drop in known if drop.epoch == epoch.name],
+        )
+    ]
+    for drop in accounts.allot(gaps, lost, REASON):
+        tx.account(drop)
+    for storage_class, count in lost.items():
+        if count > 0:
+            tx.state.tally(storage_class).dropped += count
+    tx.changed = True
+
+
+def unsalvaged(state: State) -> int:
+    """Records that the counters hold as queued and that are still in damaged files."""
+    return sum(state.salvage.expected.values()) if state.salvage else 0

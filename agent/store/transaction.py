@@ -1,0 +1,315 @@
+"""One transaction of the outbox: acknowledge, drop, append, keep the quota, write the state row.
+
+It works on copies of what the outbox knows in RAM; the engine adopts them after the commit.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from agent.clock import OffsetRow
+from agent.record import CLASS_OF, Record, StorageClass
+from agent.store import state as states
+from agent.store.accounts import Accounts
+from agent.store.body import (
+    MASK,
+    RawRow,
+    bodies,
+    checksum,
+    line,
+    row_id,
+    sound,
+)
+from agent.store.intervals import IntervalSet
+from agent.store.rows import Change, Done, Drop, Range, RowHead
+from agent.store.state import Epoch, State
+
+ROW_OVERHEAD_BYTES = 128
+"""What a row occupies beside its body; part of the bytes that a quota counts."""
+_EVICT_AT_ONCE = 64
+
+
+@dataclass(slots=True)
+class Books:
+    """What the outbox knows without asking the disk. `acked`: by epoch index, partial acks."""
+
+    state: State
+    accounts: Accounts
+    acked: dict[int, IntervalSet]
+
+    def copy(self) -> Books:
+        """An independent copy."""
+        acked = {index: found.copy() for index, found in self.acked.items()}
+        return Books(self.state.copy(), self.accounts.copy(), acked)
+
+
+class Moved(NamedTuple):
+    """A row that came (`sign` 1) or went (-1)."""
+
+    sign: int
+    storage_class: StorageClass
+    id: int
+    first: int
+    last: int
+    n: int
+
+
+class _Head(NamedTuple):
+    id: int
+    first: int
+    last: int
+    n: int
+    nbytes: int
+
+
+_HEAD = "SELECT id, first, last, n, length(body) FROM"
+
+
+class Transaction:
+    """Between BEGIN and COMMIT; `books` is what will hold after it."""
+
+    def __init__(
+        self, db: sqlite3.Connection, books: Books, quota_bytes: Mapping[StorageClass, int]
+    ) -> None:
+        self.db = db
+        self.books = books.copy()
+        self.moved: list[Moved] = []
+        self.offsets: list[OffsetRow] | None = None
+        self.catalogue: dict[str, bytes] | None = None
+        self.changed = False
+        self.suspect = False
+        """A row was met whose head cannot be right: everything must be looked through."""
+        self._quota_bytes = quota_bytes
+
+    @property
+    def state(self) -> State:
+        """The state that will hold."""
+        return self.books.state
+
+    def apply(self, change: Change, spare_bytes: int = 0) -> Done:
+        """Do all of a change; `spare_bytes`: evict so much first, since the disk is full."""
+        acknowledged = sum(self._acknowledge(epoch, ranges) for epoch, ranges in change.acked)
+        dropped = sum(self.give_up(head, reason) for head, reason in change.drops)
+        if spare_bytes:
+            dropped += self._make_room(spare_bytes)
+        first = self.state.current.seq + 1
+        self._append(change.records, change.boot)
+        dropped += sum(self._keep_quota(storage_class) for storage_class in StorageClass)
+        for source, mark in change.marks.items():
+            self.state.marks[source] = (mark.stream, mark.upto)
+            self.changed = True
+        if change.offsets is not None:
+            self.write_offsets(change.offsets)
+        if change.catalogue is not None:
+            self.write_catalogue(change.catalogue)
+        last = self.state.current.seq
+        return Done(first, last, last - first + 1, acknowledged, dropped)
+
+    def finish(self) -> bool:
+        """Write the state row where anything changed; say whether."""
+        if self.changed:
+            self.state.clean = False
+            self.write_state()
+        return self.changed
+
+    def write_state(self) -> None:
+        """Write the state row as that of a new commit."""
+        self.state.stamp()
+        self.db.execute("UPDATE state SET body = ? WHERE id = 1", (states.encode(self.state),))
+
+    def write_offsets(self, offsets: Sequence[OffsetRow]) -> None:
+        """Replace the table of UTC offsets."""
+        self.offsets = list(offsets)
+        self.db.execute("DELETE FROM offset")
+        self.db.executemany(
+            "INSERT INTO offset (boot, from_boottime_ms, utc_offset_ms, source)"
+            " VALUES (?, ?, ?, ?)",
+            [(o.boot, o.from_boottime_ms, o.utc_offset_ms, o.source.value) for o in offsets],
+        )
+        self.changed = True
+
+    def write_catalogue(self, catalogue: Mapping[str, bytes]) -> None:
+        """Replace what the drivers declared."""
+        self.catalogue = dict(catalogue)
+        self.db.execute("DELETE FROM catalogue")
+        self.db.executemany(
+            "INSERT INTO catalogue (source, groups) VALUES (?, ?)", list(catalogue.items())
+        )
+        self.changed = True
+
+    def _append(self, records: Sequence[Record], boot: str) -> None:
+        lines: dict[StorageClass, list[bytes]] = {}
+        for record in records:
+            lines.setdefault(CLASS_OF[record.kind], []).append(line(record))
+        epoch = self.state.current
+        for storage_class in StorageClass:
+            for n, body in bodies(lines.get(storage_class, ())):
+                first, last = epoch.seq + 1, epoch.seq + n
+                crc = checksum(storage_class, epoch.name, first, last, boot, body)
+                key = row_id(epoch.index, first)
+                self.insert(storage_class, RawRow(key, first, last, n, epoch.name, boot, crc, body))
+                self.state.tally(storage_class).accepted += n
+                epoch.seq = last
+
+    def insert(self, storage_class: StorageClass, row: RawRow) -> None:
+        """Add a row as it is; the caller accounts for its records."""
+        self.db.execute(
+            f"INSERT INTO {storage_class.value} (id, first, last, n, epoch, boot, crc, body)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            row,
+        )
+        self.state.tally(storage_class).nbytes += len(row.body) + ROW_OVERHEAD_BYTES
+        self.moved.append(Moved(1, storage_class, row.id, row.first, row.last, row.n))
+        self.changed = True
+
+    def _delete(self, storage_class: StorageClass, head: _Head) -> None:
+        self.db.execute(f"DELETE FROM {storage_class.value} WHERE id = ?", (head.id,))
+        self.state.tally(storage_class).nbytes -= head.nbytes + ROW_OVERHEAD_BYTES
+        self.moved.append(Moved(-1, storage_class, head.id, head.first, head.last, head.n))
+        self.changed = True
+
+    def _acknowledge(self, name: str, ranges: Sequence[Range]) -> int:
+        """Delete what is wholly acknowledged, remember the rest; return the records deleted."""
+        epoch = self.state.epoch(name)
+        if epoch is None:
+            return 0
+        spans = [Range(max(1, first), min(last, epoch.seq)) for first, last in ranges]
+        spans = [span for span in spans if span.first <= span.last]
+        acked = self.books.acked.setdefault(epoch.index, IntervalSet())
+        for span in spans:
+            acked.add(*span)
+        gone = 0
+        for span in spans:
+            waiting = []
+            for storage_class in StorageClass:
+                for head in self._overlapping(storage_class, epoch, span):
+                    if acked.covers(head.first, head.last):
+                        self._delete(storage_class, head)
+                        self.state.tally(storage_class).acknowledged += head.n
+                        gone += head.n
+                    else:
+                        waiting.append(Range(head.first, head.last))
+            for key, drop in self.books.accounts.overlapping(name, span):
+                if acked.covers(drop.first, drop.last):
+                    self.books.accounts.settle(self.db, key)
+                    self.changed = True
+                else:
+                    waiting.append(Range(drop.first, drop.last))
+            # Only what a row or an account still waits for is worth remembering.
+            acked.remove(*span)
+            for first, last in waiting:
+                acked.add(max(first, span.first), min(last, span.last))
+        if not acked:
+            del self.books.acked[epoch.index]
+        return gone
+
+    def _overlapping(self, storage_class: StorageClass, epoch: Epoch, span: Range) -> list[_Head]:
+        table = storage_class.value
+        low, high = row_id(epoch.index, span.first), row_id(epoch.index, span.last)
+        before = self.db.execute(
+            f"{_HEAD} {table} WHERE id < ? AND id > ? ORDER BY id DESC LIMIT 1",
+            (low, row_id(epoch.index, 0)),
+        )
+        heads = [head for head in map(_Head._make, before) if head.last >= span.first]
+        within = self.db.execute(
+            f"{_HEAD} {table} WHERE id BETWEEN ? AND ? ORDER BY id", (low, high)
+        )
+        heads.extend(map(_Head._make, within))
+        return [head for head in heads if self._sound(head, epoch)]
+
+    def _sound(self, head: _Head, epoch: Epoch) -> bool:
+        if sound(head.id, head.first, head.last, head.n) and head.last <= epoch.seq:
+            return True
+        self.suspect = True
+        return False
+
+    def give_up(self, head: RowHead, reason: str) -> int:
+        """Drop a row with an account; the records dropped, 0 where it is gone."""
+        epoch = self.state.epoch(head.epoch)
+        if epoch is None:
+            return 0
+        found = self.db.execute(
+            f"{_HEAD} {head.storage_class.value} WHERE id = ?", (row_id(epoch.index, head.first),)
+        ).fetchone()
+        if found is None:
+            return 0
+        return self._drop(head.storage_class, epoch, _Head._make(found), reason)
+
+    def _drop(self, storage_class: StorageClass, epoch: Epoch, head: _Head, reason: str) -> int:
+        if not self._sound(head, epoch):
+            return 0
+        self._delete(storage_class, head)
+        self.state.tally(storage_class).dropped += head.n
+        self.account(
+            Drop(storage_class, epoch.name, head.first, head.last, head.n, reason),
+        )
+        return head.n
+
+    def account(self, drop: Drop) -> None:
+        """Write a drop account; the caller counts the records."""
+        self.books.accounts.add(self.db, drop, self._joinable)
+        self.changed = True
+
+    def _joinable(self, before: Drop, after: Drop) -> bool:
+        """Whether one account may span both: no queued record lies between them."""
+        if before.last + 1 == after.first:
+            return True
+        epoch = self.state.epoch(after.epoch)
+        if epoch is None or self.state.salvage is not None:
+            return False
+        low, high = row_id(epoch.index, before.last), row_id(epoch.index, after.first)
+        return not any(
+            self.db.execute(
+                f"SELECT 1 FROM {table.value} WHERE id > ? AND id < ? LIMIT 1", (low, high)
+            ).fetchone()
+            for table in StorageClass
+        )
+
+    def _keep_quota(self, storage_class: StorageClass) -> int:
+        tally = self.state.tally(storage_class)
+        quota_bytes = self._quota_bytes[storage_class]
+        dropped = 0
+        while tally.nbytes > quota_bytes:
+            evicted = self._evict(storage_class, tally.nbytes - quota_bytes, "quota")
+            if not evicted:
+                break
+            dropped += evicted
+        return dropped
+
+    def _make_room(self, nbytes: int) -> int:
+        """Evict bulk, then history: an alarm is never given up for space."""
+        dropped = 0
+        for storage_class in (StorageClass.BULK, StorageClass.HISTORY):
+            tally = self.state.tally(storage_class)
+            target = max(0, tally.nbytes - nbytes)
+            while tally.nbytes > target:
+                before = tally.nbytes
+                evicted = self._evict(storage_class, tally.nbytes - target, "disk_full")
+                if not evicted:
+                    break
+                dropped += evicted
+                nbytes -= before - tally.nbytes
+            if nbytes <= 0:
+                break
+        return dropped
+
+    def _evict(self, storage_class: StorageClass, nbytes: int, reason: str) -> int:
+        """Drop the oldest rows until `nbytes` are freed or one batch is through."""
+        found = self.db.execute(
+            f"{_HEAD} {storage_class.value} ORDER BY id LIMIT {_EVICT_AT_ONCE}"
+        ).fetchall()
+        dropped = 0
+        for head in map(_Head._make, found):
+            if nbytes <= 0:
+                break
+            index = head.id >> 48
+            epoch = next((e for e in self.state.epochs if e.index == index), None)
+            if epoch is None or head.id & MASK != head.first:
+                self.suspect = True
+                continue
+            dropped += self._drop(storage_class, epoch, head, reason)
+            nbytes -= head.nbytes + ROW_OVERHEAD_BYTES
+        return dropped

@@ -1,0 +1,219 @@
+"""What was sent and what is acknowledged in this life. Pure: the time is an argument.
+
+The broker's confirmation (PUBACK) is not delivery; only the application's ack is. An ack names
+ranges of seq and may be late, partial, repeated, out of order or about nothing we sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from agent.store.intervals import IntervalSet
+from agent.store.rows import Drop, Range, RowHead
+from agent.uplink.flight import STRIKES, Cargo, Flight, rows_of
+
+MAX_TIMEOUT_S = 60.0
+SUSPECT_CUT_S = 5.0
+"""A cut later than this after a message was sent is not blamed on the message."""
+
+
+class Delivery:
+    """The messages in flight, and the interval sets that say what they achieved."""
+
+    def __init__(self, ack_timeout_s: float) -> None:
+        self._ack_timeout_s = ack_timeout_s
+        self._flights: dict[int, Flight] = {}
+        self._sent: dict[str, IntervalSet] = {}
+        self._acked: dict[str, IntervalSet] = {}
+        self._given_up: set[tuple[str, int]] = set()
+        self._silent_rounds = 0
+        self._probe_at: float | None = None
+        self._number = 0
+        self.last_ack_at: float | None = None
+        self.duplicates = 0
+
+    # --- what is where -----------------------------------------------------------------------
+
+    @property
+    def flights(self) -> Collection[Flight]:
+        """All messages in flight, oldest first."""
+        return self._flights.values()
+
+    @property
+    def unconfirmed(self) -> list[Flight]:
+        """Messages that the broker has not answered on this connection, oldest first."""
+        return [flight for flight in self._flights.values() if flight.unconfirmed]
+
+    def acknowledged(self, epoch: str, first: int, last: int) -> bool:
+        """Whether all of a range is acknowledged, whether or not it is deleted by now."""
+        acked = self._acked.get(epoch)
+        return acked is not None and acked.covers(first, last)
+
+    def open_rows(self, heads: Iterable[RowHead], waiting: Iterable[Cargo]) -> list[RowHead]:
+        """Those rows that nobody carries, acknowledged or gave up. `waiting`: cargo to be sent."""
+        busy = self._given_up.union(
+            rows_of(flight.cargo for flight in self._flights.values()), rows_of(waiting)
+        )
+        return [
+            head
+            for head in heads
+            if (head.epoch, head.first) not in busy
+            and not self.acknowledged(head.epoch, head.first, head.last)
+        ]
+
+    def open_drops(self, drops: Iterable[Drop], waiting: Iterable[Cargo]) -> list[Drop]:
+        """Those accounts that no message carries and nobody acknowledged."""
+        busy = {drop for flight in self._flights.values() for drop in flight.cargo.drops}
+        busy.update(drop for cargo in waiting for drop in cargo.drops)
+        return [
+            drop
+            for drop in drops
+            if drop not in busy and not self.acknowledged(drop.epoch, drop.first, drop.last)
+        ]
+
+    # --- going out ---------------------------------------------------------------------------
+
+    def launch(self, cargo: Cargo, topic: str, payload: bytes) -> Flight:
+        """A new message; `due` will name it."""
+        self._number += 1
+        flight = Flight(self._number, cargo, topic, payload)
+        self._flights[flight.number] = flight
+        return flight
+
+    def sent(self, flight: Flight, message: tuple[int, int], now: float) -> None:
+        """It was handed to the broker as `message` (connection, id)."""
+        known = self._sent.setdefault(flight.cargo.epoch, IntervalSet())
+        for run in flight.runs:
+            known.add(*run)
+        if flight.times_sent:
+            self.duplicates += flight.cargo.n
+        flight.times_sent += 1
+        flight.sent_at = now
+        flight.message = message
+        flight.confirmed = False
+
+    def due(self, now: float) -> list[Flight]:
+        """Messages to hand to the broker now: new, taken back, or not acknowledged in time.
+
+        While nothing at all is acknowledged only the oldest is repeated, as a probe.
+        """
+        ready = [f for f in self._flights.values() if f.sent_at is None and f.held_until <= now]
+        late = [
+            f
+            for f in self._flights.values()
+            if f.sent_at is not None and now >= f.sent_at + self._timeout_s(f)
+        ]
+        if late and self._nothing_acked_since(late[0]):
+            late = late[:1]
+        return sorted(ready + late, key=lambda f: (f.cargo.priority, f.number))
+
+    def repeat(self, flight: Flight) -> None:
+        """An ack timeout: note it before the message is sent again."""
+        if self._nothing_acked_since(flight):
+            self._silent_rounds += 1
+        else:
+            flight.silences += 1
+
+    def next_timeout(self) -> float | None:
+        """When `due` will next have something to say by the clock alone."""
+        times = [
+            f.held_until if f.sent_at is None else f.sent_at + self._timeout_s(f)
+            for f in self._flights.values()
+        ]
+        return min(times, default=None)
+
+    def _nothing_acked_since(self, flight: Flight) -> bool:
+        assert flight.sent_at is not None
+        return self.last_ack_at is None or self.last_ack_at < flight.sent_at
+
+    def _timeout_s(self, flight: Flight) -> float:
+        doublings = min(10, max(self._silent_rounds, flight.silences))
+        return min(
+            max(MAX_TIMEOUT_S, self._ack_timeout_s), self._ack_timeout_s * float(1 << doublings)
+        )
+
+    # --- coming back -------------------------------------------------------------------------
+
+    def acked(self, epoch: str, ranges: Iterable[Range], now: float) -> list[Range]:
+        """An application ack: the ranges that are new and were really sent, for the outbox."""
+        sent = self._sent.get(epoch)
+        if sent is None:
+            return []
+        acked = self._acked.setdefault(epoch, IntervalSet())
+        news: list[Range] = []
+        for asked in ranges:
+            for known in _common(sent, asked):
+                fresh = list(acked.gaps(*known))
+                if fresh:
+                    acked.add(*known)
+                    news += fresh
+        if news:
+            self.last_ack_at = now
+            self._silent_rounds = 0
+            for flight in [f for f in self._flights.values() if f.cargo.epoch == epoch]:
+                if all(acked.covers(*run) for run in flight.runs):
+                    del self._flights[flight.number]
+        return news
+
+    def find(self, message: tuple[int, int]) -> Flight | None:
+        """The flight that went out as `message` last."""
+        return next((f for f in self._flights.values() if f.message == message), None)
+
+    def confirm(self, flight: Flight) -> None:
+        """The broker has it, so nothing speaks against it."""
+        flight.confirmed = True
+        flight.cuts = flight.strikes = 0
+
+    def take_back(self, flight: Flight, until: float) -> None:
+        """The broker refused it: it is to be sent again at `until`."""
+        flight.sent_at = None
+        flight.message = None
+        flight.held_until = until
+
+    def lost(self, now: float, *, by_peer: bool, stated: bool) -> list[Flight]:
+        """The connection is gone: all is to be sent again. Gives those that may be to blame.
+
+        A message is to blame for a cut where the broker owed the confirmation of it alone;
+        `stated` means that the broker gave a reason. Where it owed several, each gets a mark, and
+        the marked ones are later sent alone.
+        """
+        owed = [f for f in self.unconfirmed if f.sent_at is not None]
+        recent = [f for f in owed if f.sent_at is not None and now - f.sent_at <= SUSPECT_CUT_S]
+        blamed = []
+        if by_peer and recent:
+            for flight in recent:
+                flight.cuts += 1
+            if len(owed) == 1 and (stated or recent[0].suspect):
+                recent[0].strikes += 1
+                blamed = recent
+        for flight in self._flights.values():
+            self.take_back(flight, 0.0)
+        return blamed
+
+    def dissolve(self) -> None:
+        """Forget the messages that nothing speaks against: their rows are planned anew."""
+        self._flights = {n: f for n, f in self._flights.items() if f.suspect}
+
+    def remove(self, flight: Flight) -> None:
+        """Take a message out, to split it or to give it up."""
+        self._flights.pop(flight.number, None)
+
+    def give_up(self, head: RowHead) -> None:
+        """Never look at a row again: it is damaged or refused, and will be dropped."""
+        self._given_up.add((head.epoch, head.first))
+
+
+def struck_out(flight: Flight) -> bool:
+    """Whether it was refused, or passed over in silence, too often to be sent as it is."""
+    return flight.strikes >= STRIKES or flight.silences >= STRIKES
+
+
+def _common(known: IntervalSet, asked: Range) -> Iterator[Range]:
+    """The parts of `asked` that are in `known`, in order."""
+    first, last = asked
+    for gap in known.gaps(first, last):
+        if gap.first > first:
+            yield Range(first, gap.first - 1)
+        first = gap.last + 1
+    if first <= last:
+        yield Range(first, last)

@@ -1,0 +1,152 @@
+"""Keeps a session with the broker: dials, serves, dials again. Its thread may block, the pump not.
+
+Name look-ups and connecting are the declared allowance of this thread.
+"""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.uplink.endpoint import (
+    TAKEN_OVER,
+    Connected,
+    Endpoint,
+    Events,
+    Lost,
+    Refused,
+    Version,
+)
+from agent.uplink.pace import Reconnect
+from agent.uplink.session import Session
+
+STEP_S = 0.5
+STOP_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """What people may know of the connection. `since`, `retry_at`: seconds of time.monotonic."""
+
+    state: Literal["up", "down"]
+    since: float
+    retry_at: float | None = None
+    error: str | None = None
+    version: Version | None = None
+
+
+class Dialler:
+    """Owns the thread "uplink-session". `events` gets what happens, in order."""
+
+    def __init__(
+        self, endpoint: Endpoint, events: Events, *, reconnect: Reconnect | None = None
+    ) -> None:
+        self._endpoint = endpoint
+        self._events = events
+        self._reconnect = reconnect or Reconnect(random.uniform)
+        self._stop = threading.Event()
+        self._session: Session | None = None
+        self._generation = 0
+        self._state = LinkState("down", time.monotonic())
+        self._thread = threading.Thread(target=self._run, name="uplink-session", daemon=True)
+
+    @property
+    def state(self) -> LinkState:
+        """The connection as it is now."""
+        return self._state
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread still runs; it ends only with `stop`."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Dial at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Say goodbye and end. A look-up that hangs is left behind with its daemon thread."""
+        self._stop.set()
+        self._thread.join(STOP_S)
+
+    def publish(self, generation: int, topic: str, payload: bytes) -> int | None:
+        """Send a message on that connection; None where it is no more."""
+        session = self._session
+        if session is None or generation != self._generation:
+            return None
+        return session.publish(topic, payload)
+
+    def reset(self, generation: int, reason: str) -> None:
+        """Give up that connection and dial again."""
+        session = self._session
+        if session is not None and generation == self._generation:
+            session.reset(reason)
+
+    def useful(self) -> None:
+        """The far end answered: a cut now may be followed by a quick attempt."""
+        self._reconnect.useful()
+
+    def _run(self) -> None:
+        version: Version = 5
+        while not self._stop.is_set():
+            self._generation += 1
+            session = Session(self._endpoint, version, self._generation, self._events, self._stop)
+            try:
+                connected = session.open()
+            except Refused as e:
+                session.close()
+                if e.other_version and version == 5:
+                    version = 4
+                    continue
+                version = 5
+                self._pause(str(e), taken_over=False)
+                continue
+            version = 5
+            lost = self._serve(session, connected)
+            if lost is None:
+                return
+            taken_over = lost.code == TAKEN_OVER
+            self._pause(self._clone_text() if taken_over else lost.reason, taken_over=taken_over)
+
+    def _serve(self, session: Session, connected: Connected) -> Lost | None:
+        """One connection until its end; None where we are to stop."""
+        self._reconnect.connected(time.monotonic())
+        self._session = session
+        self._state = LinkState("up", time.monotonic(), version=connected.version)
+        self._put(connected)
+        lost = None
+        try:
+            while not self._stop.is_set():
+                lost = session.step(STEP_S)
+                if lost is not None:
+                    self._put(lost)
+                    return lost
+            return None
+        finally:
+            self._session = None
+            session.close(say_goodbye=lost is None)
+
+    def _pause(self, error: str, *, taken_over: bool) -> None:
+        pause_s = self._reconnect.pause_s(time.monotonic(), taken_over=taken_over)
+        now = time.monotonic()
+        since = self._state.since if self._state.state == "down" else now
+        self._state = LinkState("down", since, now + pause_s, error)
+        self._stop.wait(pause_s)
+
+    def _clone_text(self) -> str:
+        return (
+            f"another client took over the session of {self._endpoint.client_id!r} at "
+            f"{self._endpoint.address}: does a second box or process run with this vehicle.id?"
+        )
+
+    def _put(self, event: Connected | Lost) -> None:
+        while not self._stop.is_set():
+            try:
+                self._events.put(event, timeout=STEP_S)
+                return
+            except queue.Full:
+                continue

@@ -1,0 +1,90 @@
+"""From rows to the bytes of a message: loads, encodes, and learns how much rows expand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.clock import OffsetRow
+from agent.record import StorageClass
+from agent.store.rows import Row, RowDamaged, RowHead
+from agent.uplink import codec
+from agent.uplink.flight import Cargo, Slice
+from agent.uplink.payload import Format, GroupOf, Payload, Run, Unencodable
+
+LEARN = 0.2
+"""Weight of the newest message in the estimate of the expansion."""
+MIN_LEARN_BYTES = 2_000
+"""Smaller messages are mostly names, and say nothing about large ones."""
+
+
+class Source(Protocol):
+    """Where rows and UTC offsets come from."""
+
+    def load(self, head: RowHead) -> Row: ...
+    def offsets(self) -> list[OffsetRow]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """`payload` is None where the records cannot be encoded, for `reason`.
+
+    `slices` are those that were there; `refused` are rows that are damaged, with the reason.
+    """
+
+    slices: tuple[Slice, ...]
+    payload: bytes | None
+    reason: str
+    refused: tuple[tuple[RowHead, str], ...]
+
+
+class Loader:
+    """Encodes cargo for one vehicle. `expansion`: bytes of payload per byte of row, by class."""
+
+    def __init__(self, vehicle: str, form: Format, groups: GroupOf) -> None:
+        self._vehicle = vehicle
+        self._format: Format = form
+        self._groups = groups
+        self.expansion: dict[StorageClass, float] = {}
+
+    def load(self, cargo: Cargo, source: Source) -> Loaded:
+        """Load and encode; what is gone from the outbox meanwhile is left out."""
+        slices: list[Slice] = []
+        runs: list[Run] = []
+        refused: list[tuple[RowHead, str]] = []
+        for part in sorted(cargo.slices, key=lambda part: part.first):
+            try:
+                row = source.load(part.head)
+            except KeyError:
+                continue
+            except RowDamaged:
+                refused.append((part.head, "damaged"))
+                continue
+            begin = part.first - part.head.first
+            records = row.records[begin : begin + part.n]
+            slices.append(part)
+            before = runs[-1] if runs else None
+            if (
+                before is not None
+                and before.boot == part.head.boot
+                and before.range.last + 1 == part.first
+            ):
+                runs[-1] = Run(before.first, before.boot, [*before.records, *records])
+            else:
+                runs.append(Run(part.first, part.head.boot, list(records)))
+        boots = {run.boot for run in runs}
+        offsets = [row for row in source.offsets() if row.boot in boots]
+        payload = Payload(self._vehicle, cargo.epoch, runs, offsets, cargo.drops)
+        try:
+            encoded = codec.encode(payload, self._groups, self._format)
+        except Unencodable as error:
+            return Loaded(tuple(slices), None, str(error), tuple(refused))
+        self._learn(cargo.priority.storage_class, slices, len(encoded))
+        return Loaded(tuple(slices), encoded, "", tuple(refused))
+
+    def _learn(self, storage_class: StorageClass, slices: list[Slice], nbytes: int) -> None:
+        stored = sum(part.head.nbytes * part.n / part.head.n for part in slices)
+        if stored >= MIN_LEARN_BYTES:
+            now = nbytes / stored
+            before = self.expansion.get(storage_class, now)
+            self.expansion[storage_class] = before + LEARN * (now - before)

@@ -1,0 +1,90 @@
+"""How fast: token buckets for what is sent, and the pauses between attempts to connect. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+MESSAGES_PER_S = 50.0
+BYTES_PER_S = 400_000.0
+"""Both below what AWS IoT Core takes from a connection (100 messages/s, 512 KB/s)."""
+
+STABLE_S = 60.0
+MIN_PAUSE_S = 1.0
+MAX_PAUSE_S = 60.0
+FIRST_CAP_S = 2.0
+TAKEOVER_PAUSE_S = 10.0
+MAX_SHORT = 5
+"""So many connections that held for less than 60 s are no accident any more."""
+
+
+class TokenBucket:
+    """Lets `per_s` pass on average and one second's worth at once. A debt is paid off first."""
+
+    def __init__(self, per_s: float) -> None:
+        self._per_s = per_s
+        self._tokens = per_s
+        self._at: float | None = None
+
+    def level(self, now: float) -> float:
+        """What may pass now; `now` in seconds of any clock that never goes back."""
+        if self._at is not None:
+            earned = max(0.0, now - self._at) * self._per_s
+            self._tokens = min(self._per_s, self._tokens + earned)
+        self._at = now
+        return self._tokens
+
+    def take(self, now: float, amount: float) -> None:
+        """Count what passed."""
+        self.level(now)
+        self._tokens -= amount
+
+    def wait_s(self, now: float, amount: float) -> float:
+        """Seconds until `amount` may pass."""
+        return max(0.0, (amount - self.level(now)) / self._per_s)
+
+
+class Reconnect:
+    """When to try the broker again: full jitter from 1 s to the age of the trouble, at most 60 s.
+
+    Trouble begins with the first failure and ends when a connection has held for 60 s or has proved
+    useful: an ack came through it. Then the next failure begins with short pauses again. Usefulness
+    no longer counts after a few short-lived connections in a row. A second client that takes the
+    session over makes the pauses long at once: both would go on taking it from each other.
+    """
+
+    def __init__(self, uniform: Callable[[float, float], float]) -> None:
+        self._uniform = uniform
+        self._since: float | None = None
+        self._connected_at: float | None = None
+        self._useful = False
+        self._short = 0
+        self._takeovers = 0
+
+    def connected(self, now: float) -> None:
+        """A connection stands."""
+        self._connected_at = now
+        self._useful = False
+
+    def useful(self) -> None:
+        """The far end answered through it."""
+        self._useful = True
+
+    def pause_s(self, now: float, *, taken_over: bool = False) -> float:
+        """A connection broke or an attempt failed: seconds to wait before the next."""
+        if self._connected_at is not None:
+            if now - self._connected_at >= STABLE_S:
+                self._since = None
+                self._short = self._takeovers = 0
+            elif self._short < MAX_SHORT:
+                self._short += 1
+                if self._useful:
+                    self._since = None
+        self._connected_at = None
+        if self._since is None:
+            self._since = now
+        if taken_over:
+            cap = min(MAX_PAUSE_S, TAKEOVER_PAUSE_S * 2**self._takeovers)
+            self._takeovers += 1
+            return self._uniform(cap / 2, cap)
+        cap = min(MAX_PAUSE_S, max(FIRST_CAP_S, now - self._since))
+        return self._uniform(MIN_PAUSE_S, cap)

@@ -1,0 +1,194 @@
+"""What goes next: a pure choice among the waiting rows.
+
+Alarms first, oldest first. Then, while history is backlogged, live rows (newer than anything sent
+so far, newest first) and backfill (oldest first) take turns, so neither starves the other. Without
+a backlog all that waits goes together, after a moment's wait for company. Files come last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from agent.record import StorageClass
+from agent.store.rows import Drop, RowHead
+
+MAX_RECORDS = 5_000
+"""In one batch: beyond that columns gain nothing, and an alarm would wait behind the bytes."""
+LIVE_BYTES = 16 * 1024
+MAX_DROPS = 200
+MAX_UNCONFIRMED_BYTES = 64 * 1024
+"""Only alarms are sent while the broker owes us confirmation for more than this."""
+
+
+class Priority(IntEnum):
+    """Which batch goes first."""
+
+    ALARM = 0
+    LIVE = 1
+    HISTORY = 2
+    BULK = 3
+
+    @property
+    def storage_class(self) -> StorageClass:
+        """Whose quota, topic and budget it is."""
+        return _CLASS_OF[self]
+
+
+_CLASS_OF = {
+    Priority.ALARM: StorageClass.ALARM,
+    Priority.LIVE: StorageClass.HISTORY,
+    Priority.HISTORY: StorageClass.HISTORY,
+    Priority.BULK: StorageClass.BULK,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Rows that are neither in flight nor acknowledged, as far as they were looked up.
+
+    `newest` are history rows too, newest first. `live_after` is the newest row sent so far, None
+    before the first. `waited_s`: how long the longest waiting history row has been waiting.
+    `more`: there is more history than was looked up.
+    `drops` are accounts that no batch in flight carries.
+    """
+
+    alarm: Sequence[RowHead] = ()
+    history: Sequence[RowHead] = ()
+    newest: Sequence[RowHead] = ()
+    bulk: Sequence[RowHead] = ()
+    drops: Sequence[Drop] = ()
+    waited_s: float = 0.0
+    more: bool = False
+    live_after: RowHead | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What the way to the cloud takes at this moment.
+
+    `in_flight` batches wait for the application's ack, at most `window`. `expansion` estimates
+    the bytes of payload per byte of row. `messages` and `nbytes` are what the token buckets allow
+    now. `paused` classes wait for the broker's permission. `last` is what was sent last.
+    """
+
+    in_flight: int = 0
+    window: int = 6
+    unconfirmed_bytes: int = 0
+    max_payload: int = 96 * 1024
+    expansion: Mapping[StorageClass, float] = field(default_factory=dict)
+    messages: float = 1.0
+    nbytes: float = 1.0
+    paused: frozenset[StorageClass] = frozenset()
+    linger_s: float = 1.0
+    last: Priority | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Bytes left to spend per class; None is without limit."""
+
+    left: Mapping[StorageClass, int | None] = field(default_factory=dict)
+
+    def allows(self, storage_class: StorageClass) -> bool:
+        """Whether the class may send at all."""
+        left = self.left.get(storage_class)
+        return left is None or left > 0
+
+
+UNLIMITED = Budget()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Whole rows of one epoch, in order of seq, and accounts of drops. Either may be empty."""
+
+    priority: Priority
+    epoch: str
+    heads: tuple[RowHead, ...] = ()
+    drops: tuple[Drop, ...] = ()
+
+
+def next_batch(waiting: Waiting, link: Link, budget: Budget = UNLIMITED) -> Batch | None:
+    """The batch to send now, None where nothing may or need be sent."""
+    if link.in_flight >= link.window or link.messages < 1 or link.nbytes <= 0:
+        return None
+
+    def open_for(storage_class: StorageClass) -> bool:
+        return storage_class not in link.paused and budget.allows(storage_class)
+
+    if waiting.alarm and open_for(StorageClass.ALARM):
+        return _batch(Priority.ALARM, waiting.alarm, waiting, link)
+    # The last place is the alarms': they never wait for an ack of something less important.
+    if link.window > 1 and link.in_flight >= link.window - 1:
+        return None
+    if link.unconfirmed_bytes > MAX_UNCONFIRMED_BYTES:
+        return None
+    if open_for(StorageClass.HISTORY):
+        batch = _history(waiting, link)
+        if batch is not None:
+            return batch
+    if waiting.bulk and open_for(StorageClass.BULK):
+        return _batch(Priority.BULK, waiting.bulk, waiting, link)
+    if waiting.drops and open_for(StorageClass.HISTORY) and not waiting.history:
+        epoch = waiting.drops[0].epoch
+        return Batch(Priority.HISTORY, epoch, (), _drops(epoch, waiting))
+    return None
+
+
+def _history(waiting: Waiting, link: Link) -> Batch | None:
+    if not waiting.history:
+        return None
+    oldest = _fit(waiting.history, link, link.max_payload)
+    if len(oldest) == len(waiting.history) and not waiting.more:
+        if waiting.waited_s < link.linger_s and not _full(oldest, link):
+            return None
+        return _batch(Priority.HISTORY, waiting.history, waiting, link)
+    if link.last is not Priority.LIVE:
+        fresh = _fit(_fresh(waiting), link, min(LIVE_BYTES, link.max_payload))
+        if fresh:
+            return _batch(Priority.LIVE, sorted(fresh, key=_seq), waiting, link)
+    return _batch(Priority.HISTORY, waiting.history, waiting, link)
+
+
+def _fresh(waiting: Waiting) -> Sequence[RowHead]:
+    """Rows newer than anything sent, newest first. Only the newest epoch has any."""
+    after = waiting.live_after
+    if after is None or not waiting.newest or waiting.newest[0].epoch != after.epoch:
+        return waiting.newest
+    return [head for head in waiting.newest if head.first > after.last]
+
+
+def _batch(priority: Priority, heads: Sequence[RowHead], waiting: Waiting, link: Link) -> Batch:
+    chosen = _fit(heads, link, link.max_payload)
+    epoch = chosen[0].epoch
+    return Batch(priority, epoch, tuple(chosen), _drops(epoch, waiting))
+
+
+def _drops(epoch: str, waiting: Waiting) -> tuple[Drop, ...]:
+    return tuple([drop for drop in waiting.drops if drop.epoch == epoch][:MAX_DROPS])
+
+
+def _fit(heads: Sequence[RowHead], link: Link, max_bytes: int) -> list[RowHead]:
+    """The first rows that make one batch: of one epoch, and one row at least."""
+    chosen: list[RowHead] = []
+    nbytes = n = 0.0
+    for head in heads:
+        nbytes += head.nbytes * link.expansion.get(head.storage_class, 1.0)
+        n += head.n
+        too_much = nbytes > max_bytes or n > MAX_RECORDS
+        if chosen and (too_much or head.epoch != chosen[0].epoch):
+            break
+        chosen.append(head)
+    return chosen
+
+
+def _full(heads: Sequence[RowHead], link: Link) -> bool:
+    """Whether waiting for company is of no use."""
+    nbytes = sum(head.nbytes * link.expansion.get(head.storage_class, 1.0) for head in heads)
+    return nbytes >= link.max_payload / 2 or sum(head.n for head in heads) >= MAX_RECORDS / 2
+
+
+def _seq(head: RowHead) -> int:
+    return head.first

@@ -1,0 +1,151 @@
+"""What the coordinator says of itself over control.sock: status, audit, signals."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from agent import clock
+from agent.config import Config
+from agent.control import Answer
+from agent.pipeline import Pipeline
+from agent.processors.clock import ClockTable
+from agent.record import StorageClass
+from agent.signals import Catalogue
+from agent.store.reader import OutboxReader
+from agent.uplink.pump import Uplink
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of the coordinator that can be asked."""
+
+    config: Config
+    boot: str
+    directory: Path
+    quota: Mapping[StorageClass, int]
+    catalogue: Catalogue
+    clock: ClockTable
+    pipeline: Pipeline
+    uplink: Uplink
+    uptime_s: Callable[[], float]
+    utc: Callable[[int], str | None]
+
+
+class View:
+    """Answers questions from snapshots that the loops leave behind; it never waits for them."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._of = parts
+
+    def answers(self) -> Mapping[str, Answer]:
+        """The verbs of control.sock."""
+        return {"status": self.status, "audit": self.audit, "signals": self.signals}
+
+    def status(self, request: Mapping[str, object]) -> object:
+        """One screen of how it goes."""
+        of = self._of
+        drivers = self._drivers()
+        uplink = dict(of.uplink.status())
+        problems = [
+            f"{name}: {view['device'] if view['connected'] else 'not connected'}"
+            for name, view in drivers.items()
+            if not view["connected"] or view["device"] != "ok"
+        ]
+        if of.pipeline.problem:
+            problems.insert(0, of.pipeline.problem)
+        if uplink["state"] == "down":
+            problems.append(f"uplink: {uplink.get('error') or 'down'}")
+        rows = of.clock.rows
+        mine = [row for row in rows if row.boot == of.boot]
+        return {
+            "vehicle": of.config.vehicle.id,
+            "pid": os.getpid(),
+            "version": version("computing-brain"),
+            "uptime_s": round(of.uptime_s(), 1),
+            "health": "degraded" if problems else "ok",
+            "problems": problems,
+            "clock": {
+                "source": max((r.source for r in mine), key=list(clock.OffsetSource).index).value,
+                "utc": of.utc(clock.boottime_ms()),
+            },
+            "drivers": drivers,
+            "outbox": self._outbox(),
+            "uplink": uplink,
+        }
+
+    def _drivers(self) -> dict[str, dict[str, object]]:
+        of = self._of
+        now_ms = clock.boottime_ms()
+        shown: dict[str, dict[str, object]] = {}
+        names = {**dict.fromkeys(of.config.drivers), **dict.fromkeys(of.pipeline.drivers)}
+        for name in names:
+            view = of.pipeline.drivers.get(name)
+            section = of.config.drivers.get(name)
+            age_s = None
+            if view is not None and view.last_boottime_ms is not None:
+                age_s = max(0.0, (now_ms - view.last_boottime_ms) / 1000)
+            shown[name] = {
+                "type": view.type if view else (str(section["type"]) if section else ""),
+                "connected": bool(view and view.connected),
+                "device": view.device if view else "not connected",
+                "last_record_age_s": age_s,
+                "records": view.records if view else 0,
+                "rate_hz": round(view.records / max(of.uptime_s(), 1.0), 2) if view else 0.0,
+                "counters": dict(view.counters) if view else {},
+            }
+        return shown
+
+    def _outbox(self) -> dict[str, object]:
+        of = self._of
+        shown: dict[str, object] = {
+            storage_class.value: {
+                "accepted": c.accepted,
+                "acknowledged": c.acknowledged,
+                "queued": c.queued,
+                "dropped": c.dropped,
+                "bytes": c.nbytes,
+                "quota_bytes": of.quota[storage_class],
+            }
+            for storage_class, c in of.pipeline.counters.items()
+        }
+        shown["directory"] = str(of.directory)
+        return shown
+
+    def audit(self, request: Mapping[str, object]) -> object:
+        """The equation: accepted = acknowledged + queued + dropped, per class and in all."""
+        of = self._of
+        reader = OutboxReader(of.directory)
+        try:
+            summary = dict(reader.summary())
+        finally:
+            reader.close()
+        return {
+            "vehicle": of.config.vehicle.id,
+            **summary,
+            "duplicates_sent": of.uplink.status().get("duplicates_sent", 0),
+        }
+
+    def signals(self, request: Mapping[str, object]) -> object:
+        """The merged catalogue."""
+        return [
+            {
+                "source": source,
+                "group": group.name,
+                "path": s.path,
+                "datatype": s.datatype.value,
+                "unit": s.unit,
+                "meaning": s.meaning,
+                "keep": s.thinning.keep.value,
+                "interval_s": s.thinning.interval_s,
+                "deadband": s.thinning.deadband,
+                "minimum": s.minimum,
+                "maximum": s.maximum,
+                "steps_per_unit": s.steps_per_unit,
+                "definition": s.source,
+            }
+            for source, group, s in self._of.catalogue
+        ]

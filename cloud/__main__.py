@@ -1,0 +1,151 @@
+"""`python -m cloud`: the receiver; `python -m cloud report`: what its ledger holds, as JSON.
+
+Exit codes: 0 after SIGTERM or SIGINT, 2 where something must be changed first (one line says what).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from cloud.ledger import Ledger, ignore
+from cloud.receiver import Receiver
+from cloud.report import report
+from cloud.schema import LedgerUnusable
+from cloud.session import Broker, Session
+
+log = logging.getLogger("cloud")
+
+STATE_INTERVAL_S = 1.0
+
+
+def main(
+    arguments: Sequence[str] | None = None, *, failpoint: Callable[[str], None] = ignore
+) -> int:
+    """The program; `failpoint` is for tests that end it at a chosen point."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="cloud: %(message)s")
+    try:
+        if given[:1] == ["report"]:
+            return _report(given[1:])
+        return _receive(given, failpoint)
+    except LedgerUnusable as error:
+        log.error("%s", error)
+        return 2
+
+
+def _report(given: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser("python -m cloud report", description="A ledger as JSON.")
+    parser.add_argument("--ledger", type=Path, required=True, help="the ledger file")
+    found = report(parser.parse_args(given).ledger)
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
+    return 0
+
+
+def _receive(given: Sequence[str], failpoint: Callable[[str], None]) -> int:
+    options = _parser().parse_args(given)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with Ledger(options.ledger, failpoint=failpoint) as ledger:
+        broker = Broker(options.broker, options.port, options.prefix, options.client_id)
+        session = Session(broker, subscribed=_say_ready)
+        receiver = Receiver(
+            session.inbox, ledger, session.publish, options.prefix, failpoint=failpoint
+        )
+        state = StateFile(options.state, broker, session, receiver, ledger)
+        session.start()
+        try:
+            receiver.run(stop, state.refresh)
+        finally:
+            session.stop()
+    return 0
+
+
+def _say_ready() -> None:
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m cloud",
+        description="Takes telemetry from an MQTT 5 broker, books it and acknowledges it. "
+        "`python -m cloud report --ledger FILE` prints what was booked.",
+    )
+    parser.add_argument("--broker", default="127.0.0.1", metavar="HOST", help="the broker")
+    parser.add_argument("--port", type=_port, default=1883, metavar="N", help="its port")
+    parser.add_argument("--prefix", type=_prefix, default="brain", help="what topics begin with")
+    parser.add_argument("--ledger", type=Path, required=True, metavar="FILE", help="SQLite file")
+    parser.add_argument("--state", type=Path, metavar="FILE", help="JSON, written each second")
+    parser.add_argument("--client-id", default="cloud", help="no other client may have it")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (1 to 65535)")
+    return int(text)
+
+
+def _prefix(text: str) -> str:
+    if not text or text.startswith("$") or set(text) & set("+#\0") or not text.strip("/"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no topic prefix (no + or #, not empty)")
+    return text.strip("/")
+
+
+class StateFile:
+    """What the receiver is doing, as JSON for other programs; replaced each second."""
+
+    def __init__(
+        self,
+        path: Path | None,
+        broker: Broker,
+        session: Session,
+        receiver: Receiver,
+        ledger: Ledger,
+    ) -> None:
+        self._path = path
+        self._broker = broker
+        self._session = session
+        self._receiver = receiver
+        self._ledger = ledger
+        self._next = 0.0
+        self._said: str | None = None
+
+    def refresh(self) -> None:
+        """Writes the file if a second has passed. A file that cannot be written is said once."""
+        if self._path is None or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + STATE_INTERVAL_S
+        state = {
+            "pid": os.getpid(),
+            "broker": str(self._broker),
+            "link": "up" if self._session.up else "down",
+            "link_error": self._session.error,
+            "write_error": self._receiver.write_error,
+            "waiting": self._session.inbox.qsize(),
+            "given_up": self._session.overflow,
+            **self._ledger.counters(),
+        }
+        aside = self._path.with_name(f"{self._path.name}.new")
+        try:
+            aside.write_bytes(msgspec.json.encode(state) + b"\n")
+            aside.replace(self._path)
+        except OSError as error:
+            if error.strerror != self._said:
+                log.warning("%s: %s; going on without the state file", self._path, error.strerror)
+            self._said = error.strerror
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""One MQTT message -> what to do with it: a delivery, a status, or a rejection. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from cloud import topics
+from cloud.batch import Batch, check_id
+from cloud.decoder import decode
+
+MAX_STATUS = 4_096
+"""Bytes of a status message."""
+
+
+class Received(NamedTuple):
+    """One MQTT message as it came in, with CLOCK_BOOTTIME and the wall clock at that moment."""
+
+    topic: str
+    payload: bytes
+    boottime_ms: int
+    wall_ms: int
+
+
+class Delivery(NamedTuple):
+    """A batch to book."""
+
+    batch: Batch
+    received_boottime_ms: int
+
+
+class Status(NamedTuple):
+    """What a vehicle, or the broker in its name, says about its being online.
+
+    `epoch` and `boot` are empty where the message does not name them.
+    """
+
+    vehicle: str
+    online: bool
+    epoch: str
+    boot: str
+    wall_ms: int
+
+
+class Rejection(NamedTuple):
+    """A message that is kept aside and not acknowledged, and why."""
+
+    received: Received
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """All that one transaction of the ledger books."""
+
+    deliveries: Sequence[Delivery] = ()
+    statuses: Sequence[Status] = ()
+    rejections: Sequence[Rejection] = ()
+    messages: int = 0
+    nbytes: int = 0
+    acks_sent: int = 0
+
+
+class _Status(msgspec.Struct):
+    online: bool
+    vehicle: str
+    epoch: str = ""
+    boot: str = ""
+
+
+_status = msgspec.json.Decoder(_Status)
+
+
+def judge(prefix: str, received: Received) -> Delivery | Status | Rejection | None:
+    """What a message is; None for the empty message that clears a retained status.
+
+    A vehicle writes into its own books only: the topic, which the broker can guard, names it.
+    """
+    try:
+        vehicle, leaf = topics.parse(prefix, received.topic)
+        if leaf == topics.STATUS:
+            if not received.payload:
+                return None
+            status = _decoded_status(received)
+            _check_same(vehicle, status.vehicle)
+            return status
+        if leaf not in topics.BATCHES:
+            raise ValueError(f"nothing is expected on up/{leaf[:80]}")
+        batch = decode(received.payload)
+        _check_same(vehicle, batch.vehicle)
+    except ValueError as error:
+        return Rejection(received, str(error)[:500])
+    return Delivery(batch, received.boottime_ms)
+
+
+def _decoded_status(received: Received) -> Status:
+    if len(received.payload) > MAX_STATUS:
+        raise ValueError(f"status of {len(received.payload)} bytes, at most {MAX_STATUS}")
+    try:
+        said = _status.decode(received.payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise ValueError(f"not a status message: {error}") from None
+    if said.epoch:
+        check_id(said.epoch, "epoch")
+    if said.boot:
+        check_id(said.boot, "boot")
+    return Status(said.vehicle, said.online, said.epoch, said.boot, received.wall_ms)
+
+
+def _check_same(topic_vehicle: str, said: str) -> None:
+    if topic_vehicle != said:
+        raise ValueError(f"sent as {topic_vehicle}, but says that it is {said[:80]!r}")

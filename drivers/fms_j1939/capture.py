@@ -1,0 +1,52 @@
+"""What a capture says, frame by frame: for `brain decode fms_j1939 FILE`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from drivers.codecs import candump
+from drivers.codecs.j1939 import TP_CM, TP_DT, Transport, split_id
+from drivers.fms_j1939.table import PGNS
+
+
+def decode(path: Path) -> Iterator[Mapping[str, object]]:
+    """Each value of each frame of a candump log, without thinning or preference of a sender.
+
+    `state` follows the raw class alone; a value beyond its plausible limits has `plausible` False.
+    A message of several packets has the stamp of its last one. Raises ValueError with file and line
+    where the log is damaged.
+    """
+    # Two buses in one log have sessions of their own.
+    transports: dict[str, Transport] = {}
+    for frame in candump.read(path):
+        if not frame.extended or frame.remote or frame.fd:
+            continue
+        identifier = split_id(frame.can_id)
+        if identifier.pgn in (TP_CM, TP_DT):
+            transport = transports.setdefault(frame.interface, Transport())
+            message = transport.feed(frame.t, identifier, frame.payload)
+            if message is not None:
+                yield from _readings(message.t, message.pgn, message.sa, message.payload)
+        else:
+            yield from _readings(frame.t, identifier.pgn, identifier.sa, frame.payload)
+
+
+def _readings(t: float, number: int, sa: int, payload: bytes) -> Iterator[Mapping[str, object]]:
+    pgn = PGNS.get(number)
+    if pgn is None:
+        return
+    for spn, value, state, plausible in pgn.read(payload):
+        line: dict[str, object] = {
+            "t": t,
+            "pgn": number,
+            "sa": sa,
+            "spn": spn.number,
+            "signal": spn.path,
+            "value": value,
+            "state": "value" if state is None else state.value,
+            "unit": spn.unit,
+        }
+        if not plausible:
+            line["plausible"] = False
+        yield line

@@ -1,0 +1,241 @@
+"""`python -m simulator`: one run from the first byte on the wires to the judged books."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from simulator.emission import NO_FAULTS, Emission
+from simulator.faults import WORLD, unjudged, world_faults
+from simulator.injector import Injector, boottime_ms
+from simulator.ledger import Ledger
+from simulator.processes import StartFailed, ask, brain
+from simulator.replay import replay_can, replay_nmea
+from simulator.report import CloudLedger, make
+from simulator.scenario import SOURCE_OF_REPLAY, Misuse, Scenario, arguments
+from simulator.screen import books, clock_text, fault_words, progress, say
+from simulator.stage import VEHICLE, Stage
+from simulator.vehicle import Vehicle
+
+TICK_S = 0.01
+DRAIN_S = 30.0
+QUIET_POLLS = 4
+"""An outbox that was empty this often in a row, 0.5 s apart, is empty."""
+READ_COUNTERS = {"can": "Vehicle.Bus.Can.FramesRead", "nmea": "Vehicle.Bus.Gnss.SentencesRead"}
+
+
+class Run:
+    """One run of a scenario."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._stop = threading.Event()
+        self._stage = Stage(scenario)
+        self._ledger = Ledger()
+        replayed = {SOURCE_OF_REPLAY[kind] for kind in scenario.replay}
+        self._vehicle = Vehicle(scenario.seed, sources=tuple({"gnss", "fms"} - replayed))
+        self._replays = self._open_replays()
+        self._replay_done = not scenario.replay
+        self._replayed: dict[str, int] = dict.fromkeys(scenario.replay, 0)
+        self._next = next(self._replays, None)
+        self._digest = hashlib.sha256()
+        self._boundaries = sorted(
+            {t for f in scenario.faults if f.name in WORLD for t in (f.start_s, f.end_s)}
+        )
+        self._now_s = 0.0
+        self._zero_ms = 0
+
+    def _open_replays(self) -> Iterator[Emission]:
+        openers = {"can": replay_can, "nmea": replay_nmea}
+        streams = [openers[kind](path) for kind, path in self._scenario.replay.items()]
+        return heapq.merge(*streams, key=lambda emission: emission.at_s)
+
+    def go(self) -> int:
+        """Run, judge, print; the exit code."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._stop.set())
+        try:
+            self._stage.raise_curtain()
+            self._greet()
+            injector = self._injector()
+            self._drive(injector)
+            injector.heal()
+            audit = self._drain()
+            self._ledger_collect()
+            self._stage.strike()
+            report = self._report(audit)
+        finally:
+            self._stage.strike()
+            self._stage.clear()
+        for line in books(report):
+            say(line)
+        return 0 if report["ok"] else 1
+
+    def _injector(self) -> Injector:
+        stage = self._stage
+        return Injector(
+            self._scenario.faults,
+            self._ledger,
+            stage.link,
+            stage.supervisor,
+            stage.broker,
+            stage.cloud,
+            stage.work / "failpoints",
+        )
+
+    def _greet(self) -> None:
+        s = self._scenario
+        say(f"Simulated bus {VEHICLE}   seed {s.seed}   x{s.speed:g}")
+        say(
+            f"MQTT 127.0.0.1:{self._stage.broker_port}   "
+            f"(try: mosquitto_sub -V 5 -p {self._stage.broker_port} -t 'brain/#' -v)"
+        )
+        say(f"Status from another terminal: brain status --run-dir {self._stage.run_dir}")
+        for fault in s.faults:
+            say(f"  at {clock_text(fault.start_s)} {fault_words(fault.name, fault.driver)}")
+        if s.duration_s is None and not s.replay:
+            say("Ctrl-C stops and shows the books.")
+
+    def _drive(self, injector: Injector) -> None:
+        s = self._scenario
+        self._zero_ms = boottime_ms()
+        started = time.monotonic()
+        told, shown = -1, frozenset[str]()
+        while not self._stop.is_set():
+            now_s = (time.monotonic() - started) * s.speed
+            if s.duration_s is not None:
+                now_s = min(now_s, s.duration_s)
+            self._advance(now_s)
+            injector.step(now_s)
+            self._ledger_collect()
+            self._stage.check()
+            active = frozenset(str(fault) for fault in injector.active(now_s))
+            if not s.headless and (active != shown or int(now_s) != told):
+                told, shown = int(now_s), active
+                self._tell(now_s, active)
+            over = s.duration_s is not None and now_s >= s.duration_s
+            if over or (s.duration_s is None and s.replay and self._replay_done):
+                return
+            self._stop.wait(TICK_S)
+
+    def _tell(self, now_s: float, active: frozenset[str]) -> None:
+        line = progress(now_s, self._vehicle.world.speed_kmh, ask(self._stage.run_dir, "audit"))
+        say(line + (f"   [{', '.join(sorted(active))}]" if active else ""))
+
+    def _advance(self, to_s: float) -> None:
+        """All that is due until `to_s`, in pieces within which the same faults are active."""
+        cuts = [t for t in self._boundaries if self._now_s < t < to_s]
+        for until_s in (*cuts, to_s):
+            faults = world_faults(self._scenario.faults, self._now_s) or NO_FAULTS
+            for emission in self._vehicle.advance(until_s, faults):
+                self._put(emission)
+            self._now_s = until_s
+        while self._next is not None and self._next.at_s <= to_s:
+            self._put(self._next)
+            for kind, source in SOURCE_OF_REPLAY.items():
+                if source == self._next.source and kind in self._replayed:
+                    self._replayed[kind] += 1
+            self._next = next(self._replays, None)
+        self._replay_done = self._next is None
+
+    def _put(self, emission: Emission) -> None:
+        self._digest.update(emission.data)
+        self._stage.wires[emission.source].write(emission)
+
+    def _ledger_collect(self) -> None:
+        for wire in self._stage.wires.values():
+            self._ledger.enter(wire.heard())
+
+    def _drain(self) -> dict[str, object]:
+        """Wait until all is acknowledged; the audit as `brain audit --json` prints it."""
+        deadline = time.monotonic() + DRAIN_S
+        quiet = 0
+        # A counter of what was read may be thinned for 5 s after the last frame.
+        quiet_needed = QUIET_POLLS + (14 if self._scenario.replay else 0)
+        while time.monotonic() < deadline and quiet < quiet_needed:
+            self._ledger_collect()
+            threading.Event().wait(0.5)
+            audit = ask(self._stage.run_dir, "audit")
+            quiet = quiet + 1 if audit is not None and audit.get("queued") == 0 else 0
+        # Status goes on being stated while we look: what counts is an audit with an empty queue.
+        while True:
+            audit = self._audit()
+            if audit.get("queued") == 0 or time.monotonic() > deadline:
+                return audit
+
+    def _audit(self) -> dict[str, object]:
+        done = subprocess.run(
+            brain("audit", "--json", *self._stage.arguments),
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        try:
+            return dict(json.loads(done.stdout))
+        except ValueError:
+            raise StartFailed(f"brain audit --json failed: {done.stderr.strip()}") from None
+
+    def _report(self, audit: dict[str, object]) -> dict[str, object]:
+        s, stage = self._scenario, self._stage
+        cloud = CloudLedger(stage.ledger_file)
+        about: dict[str, object] = {
+            "seed": s.seed,
+            "duration_s": round(self._now_s, 3),
+            "speed": s.speed,
+            "faults": [str(fault) for fault in s.faults],
+            "wire_bytes": stage.link.bytes_up + stage.link.bytes_down,
+            "wire_bytes_up": stage.link.bytes_up,
+            "digest": self._digest.hexdigest(),
+        }
+        if s.replay:
+            about["replayed"] = {
+                kind: {
+                    "written": self._ledger.written.get(SOURCE_OF_REPLAY[kind], 0),
+                    "emitted": self._replayed[kind],
+                    "read": cloud.total(READ_COUNTERS[kind]),
+                }
+                for kind in s.replay
+            }
+        report = make(
+            about,
+            self._ledger,
+            cloud,
+            audit,
+            zero_ms=self._zero_ms,
+            judged=s.judged,
+            not_judged=sorted({*unjudged(s.faults), *(SOURCE_OF_REPLAY[k] for k in s.replay)}),
+        )
+        if s.report is not None:
+            _write(s.report, report)
+        return report
+
+
+def _write(path: Path, report: dict[str, object]) -> None:
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(json.dumps(report, indent=1) + "\n")
+    temporary.replace(path)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; errors are one line each."""
+    try:
+        return Run(arguments(sys.argv[1:] if argv is None else argv)).go()
+    except (Misuse, StartFailed) as error:
+        sys.stderr.write(f"brain simulate: {error}\n")
+        return 2 if isinstance(error, Misuse) else 1
+    except OSError as error:
+        sys.stderr.write(f"brain simulate: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""The world's ledger: what each device wrote on its wire, when, and whether anybody could hear it.
+
+Equal values that follow each other are one run, so that a bus standing still costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from simulator.emission import Heard, Scalar
+
+OPEN_FOR_MS = 1_000
+"""A port must have been open this long before a writing counts as heard."""
+KILL_MARGIN_MS = 2_000
+"""A driver holds this much in its RAM at most; what it read just before its death may be lost."""
+
+
+@dataclass(slots=True)
+class Run:
+    """A value that stood on the wire from `first_ms` to `last_ms` (boot time), `heard` or not."""
+
+    first_ms: int
+    last_ms: int
+    value: Scalar
+    heard: bool
+
+
+@dataclass(slots=True)
+class Fix:
+    """One written position fix."""
+
+    at_ms: int
+    latitude: float
+    longitude: float
+    heard: bool
+
+
+LATITUDE = "Vehicle.CurrentLocation.Latitude"
+LONGITUDE = "Vehicle.CurrentLocation.Longitude"
+
+
+@dataclass
+class Ledger:
+    """Runs by (source, signal), fixes, and the outages that make writings unheard."""
+
+    runs: dict[tuple[str, str], list[Run]] = field(default_factory=dict)
+    fixes: list[Fix] = field(default_factory=list)
+    emissions: dict[str, int] = field(default_factory=dict)
+    written: dict[str, int] = field(default_factory=dict)
+    """Lines (frames, sentences) that went out whole while the port was open, by source."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    kills: list[tuple[str, int]] = field(default_factory=list)
+    """(driver, boot time in ms) of each death of a driver."""
+    outages: list[tuple[int, int | None]] = field(default_factory=list)
+    """(down, back) in boot time ms of the coordinator; back None: not yet."""
+
+    def enter(self, heard: Iterable[Heard]) -> None:
+        """Enter what became of emissions, in the order of each wire."""
+        for entry in heard:
+            emission = entry.emission
+            source = emission.source
+            self.emissions[source] = self.emissions.get(source, 0) + 1
+            at_ms = entry.written_boottime_ms
+            is_open = entry.open_since_boottime_ms is not None
+            if entry.dropped:
+                self.dropped[source] = self.dropped.get(source, 0) + 1
+            elif is_open:
+                lines = emission.data.count(b"\r")
+                self.written[source] = self.written.get(source, 0) + lines
+            ok = (
+                entry.open_since_boottime_ms is not None
+                and not entry.dropped
+                and at_ms - entry.open_since_boottime_ms >= OPEN_FOR_MS
+            )
+            latitude = longitude = 0.0
+            for path, value in emission.writings:
+                self._write(source, path, value, at_ms, ok)
+                if path == LATITUDE:
+                    latitude = float(value)
+                elif path == LONGITUDE:
+                    longitude = float(value)
+            if emission.fix:
+                self.fixes.append(Fix(at_ms, latitude, longitude, ok))
+
+    def _write(self, source: str, path: str, value: Scalar, at_ms: int, heard: bool) -> None:
+        runs = self.runs.setdefault((source, path), [])
+        last = runs[-1] if runs else None
+        if last is not None and last.value == value and last.heard == heard:
+            last.last_ms = at_ms
+        else:
+            runs.append(Run(at_ms, at_ms, value, heard))
+
+    def deaf(self, source: str) -> list[tuple[int, int]]:
+        """Boot times in ms, sorted, within which nothing that `source` wrote counts as heard.
+
+        Its driver was killed within KILL_MARGIN_MS after it, or was killed before a coordinator
+        that had been down was back for that long: a driver's ring is RAM.
+        """
+        spans = []
+        for driver, at_ms in self.kills:
+            if driver != source:
+                continue
+            start = at_ms - KILL_MARGIN_MS
+            for down_ms, back_ms in self.outages:
+                settled = back_ms is not None and at_ms >= back_ms + KILL_MARGIN_MS
+                if down_ms <= at_ms and not settled:
+                    start = min(start, down_ms - KILL_MARGIN_MS)
+            spans.append((start, at_ms))
+        return sorted(spans)

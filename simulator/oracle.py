@@ -1,0 +1,249 @@
+"""Did everything arrive, and nothing else: judges the cloud's ledger by the world's.
+
+It never asks the agent. A *fact* is each heard fix, each heard change of an every-change signal,
+and each interval of a sampled signal that was heard in its first half. `missing` counts facts that
+are not met, `invented` delivered values that nobody wrote, or that came under two numbers.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from simulator.emission import Scalar
+from simulator.ledger import LATITUDE, LONGITUDE, Ledger, Run
+from simulator.signals import BY_SIGNAL, Expectation
+
+SLACK_MS = 1_000
+"""A value may be captured this much before or after it was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """One value in the cloud's ledger."""
+
+    seq: tuple[str, int]
+    source: str
+    signal: str
+    at_ms: int
+    value: Scalar
+
+
+@dataclass
+class Verdict:
+    """What was judged and what was found; `examples` names a few of the findings."""
+
+    facts: dict[str, int] = field(default_factory=dict)
+    unheard: int = 0
+    missing: dict[str, int] = field(default_factory=dict)
+    invented: dict[str, int] = field(default_factory=dict)
+    examples: list[str] = field(default_factory=list)
+
+    def fact(self, source: str, met: bool, example: str) -> None:
+        """Enter one judged fact."""
+        self.facts[source] = self.facts.get(source, 0) + 1
+        self.missing.setdefault(source, 0)
+        if not met:
+            self.missing[source] += 1
+            self._note("missing", example)
+
+    def invent(self, source: str, example: str) -> None:
+        """Enter one delivered value that nobody wrote."""
+        self.invented[source] = self.invented.get(source, 0) + 1
+        self._note("invented", example)
+
+    def _note(self, what: str, example: str) -> None:
+        if len(self.examples) < 20:
+            self.examples.append(f"{what}: {example}")
+
+
+def judge(ledger: Ledger, delivered: Iterable[Delivered], zero_ms: int) -> Verdict:
+    """Judge a finished run. `zero_ms` is the boot time of world second 0, at speed 1."""
+    verdict = Verdict()
+    by_signal: dict[tuple[str, str], list[Delivered]] = {}
+    for value in delivered:
+        by_signal.setdefault((value.source, value.signal), []).append(value)
+    for values in by_signal.values():
+        values.sort(key=lambda v: v.at_ms)
+    deaf = {source: ledger.deaf(source) for source in {key[0] for key in ledger.runs}}
+    _judge_fixes(ledger, by_signal, deaf, verdict)
+    for (source, signal), raw in sorted(ledger.runs.items()):
+        spec = BY_SIGNAL.get((source, signal))
+        if spec is None:
+            raise ValueError(f"{source} writes {signal}, which simulator/signals.py does not list")
+        runs = list(_split(raw, deaf[source]))
+        verdict.unheard += sum(1 for run in runs if not run.heard)
+        values = by_signal.get((source, signal), [])
+        if spec.keep == "change":
+            _judge_changes(source, signal, runs, values, verdict)
+        elif spec.keep == "sampled":
+            _judge_intervals(source, spec, runs, values, zero_ms, verdict)
+    for (source, signal), values in sorted(by_signal.items()):
+        if source in deaf:
+            _judge_inventions(
+                source, signal, ledger.runs.get((source, signal), []), values, verdict
+            )
+    return verdict
+
+
+def _split(runs: Iterable[Run], deaf: list[tuple[int, int]]) -> Iterator[Run]:
+    """The runs with what falls into deaf spans marked unheard."""
+    for run in runs:
+        if not run.heard:
+            yield run
+            continue
+        at_ms = run.first_ms
+        for start, end in deaf:
+            if end < at_ms or start > run.last_ms:
+                continue
+            if start > at_ms:
+                yield Run(at_ms, start - 1, run.value, True)
+            yield Run(max(start, at_ms), min(end, run.last_ms), run.value, False)
+            at_ms = end + 1
+        if at_ms <= run.last_ms:
+            yield Run(at_ms, run.last_ms, run.value, True)
+
+
+def _in(spans: list[tuple[int, int]], at_ms: int) -> bool:
+    return any(start <= at_ms <= end for start, end in spans)
+
+
+def _judge_fixes(
+    ledger: Ledger,
+    by_signal: Mapping[tuple[str, str], list[Delivered]],
+    deaf: Mapping[str, list[tuple[int, int]]],
+    verdict: Verdict,
+) -> None:
+    """Each heard fix has a record of its own with just its position."""
+    longitude_of = {v.seq: v.value for v in by_signal.get(("gnss", LONGITUDE), [])}
+    free: dict[tuple[float, float], list[int]] = {}
+    for value in by_signal.get(("gnss", LATITUDE), []):
+        longitude = longitude_of.get(value.seq)
+        if longitude is not None:
+            key = (round(float(value.value), 7), round(float(longitude), 7))
+            free.setdefault(key, []).append(value.at_ms)
+    for fix in ledger.fixes:
+        heard = fix.heard and not _in(deaf.get("gnss", []), fix.at_ms)
+        times = free.get((round(fix.latitude, 7), round(fix.longitude, 7)), [])
+        match = next((t for t in times if abs(t - fix.at_ms) <= SLACK_MS), None)
+        if match is not None:
+            times.remove(match)
+        if heard:
+            verdict.fact("gnss", match is not None, f"gnss fix at {fix.at_ms} ms")
+        else:
+            verdict.unheard += 1
+
+
+def _judge_changes(
+    source: str, signal: str, runs: list[Run], values: list[Delivered], verdict: Verdict
+) -> None:
+    """Each value that replaced another in what was heard is delivered, captured in its time."""
+    last: Scalar | None = None
+    used = 0
+    for i, run in enumerate(runs):
+        if not run.heard or run.value == last:
+            continue
+        last = run.value
+        # What was on the wire before it counted as heard may have been captured then.
+        first_ms, last_ms = run.first_ms, run.last_ms
+        for before in reversed(runs[:i]):
+            if before.value != run.value:
+                break
+            first_ms = before.first_ms
+        for after in runs[i + 1 :]:
+            if after.value != run.value:
+                break
+            last_ms = after.last_ms
+        while used < len(values) and values[used].at_ms < first_ms - SLACK_MS:
+            used += 1
+        match = next(
+            (
+                k
+                for k in range(used, len(values))
+                if values[k].at_ms <= last_ms + SLACK_MS and _same(values[k].value, run.value)
+            ),
+            None,
+        )
+        if match is not None:
+            used = match + 1
+        verdict.fact(
+            source, match is not None, f"{signal} became {run.value!r} at {run.first_ms} ms"
+        )
+
+
+def _judge_intervals(
+    source: str,
+    spec: Expectation,
+    runs: list[Run],
+    values: list[Delivered],
+    zero_ms: int,
+    verdict: Verdict,
+) -> None:
+    """In each interval the newest delivered value is one that stood there, or just before."""
+    interval_ms = round(spec.interval_s * 1000)
+    tolerance = spec.deadband + 0.5 * spec.step + 1e-9
+    times = [v.at_ms for v in values]
+    heard = sorted(
+        {
+            k
+            for run in runs
+            if run.heard
+            for k in range(
+                max(0, (run.first_ms - zero_ms) // interval_ms),
+                (run.last_ms - zero_ms) // interval_ms + 1,
+            )
+            if run.first_ms - zero_ms < k * interval_ms + interval_ms // 2
+        }
+    )
+    begins = [run.first_ms for run in runs]
+    for k in heard:
+        start_ms, end_ms = zero_ms + k * interval_ms, zero_ms + (k + 1) * interval_ms
+        newest = bisect.bisect_left(times, end_ms) - 1
+        low = max(0, bisect.bisect_right(begins, start_ms - interval_ms) - 1)
+        high = bisect.bisect_left(begins, end_ms)
+        met = newest >= 0 and any(
+            _near(values[newest].value, run.value, tolerance)
+            for run in runs[low:high]
+            if run.last_ms >= start_ms - interval_ms
+        )
+        shown = values[newest].value if newest >= 0 else None
+        verdict.fact(
+            source, met, f"{spec.path} in second {k * spec.interval_s:g}, newest {shown!r}"
+        )
+
+
+def _judge_inventions(
+    source: str, signal: str, runs: list[Run], values: list[Delivered], verdict: Verdict
+) -> None:
+    begins = [run.first_ms for run in runs]
+    seen: dict[tuple[int, Scalar], tuple[str, int]] = {}
+    for value in values:
+        at = f"{signal} {value.value!r} at {value.at_ms} ms, number {value.seq[1]}"
+        twin = seen.setdefault((value.at_ms, value.value), value.seq)
+        if twin != value.seq:
+            verdict.invent(source, f"{at}, also number {twin[1]}")
+            continue
+        high = bisect.bisect_right(begins, value.at_ms + SLACK_MS)
+        found = False
+        for run in reversed(runs[:high]):
+            if run.last_ms < value.at_ms - SLACK_MS:
+                break
+            if _same(run.value, value.value):
+                found = True
+                break
+        if not found:
+            verdict.invent(source, at)
+
+
+def _same(a: Scalar, b: Scalar) -> bool:
+    if isinstance(a, str) or isinstance(b, str):
+        return a == b
+    return math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-9)
+
+
+def _near(a: Scalar, b: Scalar, tolerance: float) -> bool:
+    if isinstance(a, str) or isinstance(b, str):
+        return a == b
+    return abs(a - b) <= tolerance

@@ -1,0 +1,141 @@
+"""What of each signal must arrive: the simulator's own table, written beside the agent's.
+
+A contract test compares it with what the agent declares; the oracle judges by this one alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Keep = Literal["every", "change", "sampled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """How densely a signal is to arrive.
+
+    `interval_s` and `deadband` (in the signal's unit) apply to "sampled". `step` is the wire's
+    resolution in that unit, 0 where values are no numbers or codes. `on_wire` is False for a
+    driver's own counters, of which no wire knows.
+    """
+
+    source: str
+    path: str
+    keep: Keep
+    interval_s: float = 0.0
+    deadband: float = 0.0
+    step: float = 0.0
+    on_wire: bool = True
+
+
+def _every(source: str, path: str, step: float) -> Expectation:
+    return Expectation(source, path, "every", step=step)
+
+
+def _change(source: str, *paths: str, step: float = 0.0) -> tuple[Expectation, ...]:
+    return tuple(Expectation(source, path, "change", step=step) for path in paths)
+
+
+def _sampled(
+    source: str, path: str, interval_s: float, deadband: float, step: float
+) -> Expectation:
+    return Expectation(source, path, "sampled", interval_s, deadband, step)
+
+
+def _counter(source: str, path: str) -> Expectation:
+    return Expectation(source, path, "sampled", 5.0, 0.0, 1.0, on_wire=False)
+
+
+GNSS = (
+    _every("gnss", "Vehicle.CurrentLocation.Latitude", 1e-7),
+    _every("gnss", "Vehicle.CurrentLocation.Longitude", 1e-7),
+    _sampled("gnss", "Vehicle.CurrentLocation.Altitude", 10, 2, 0.1),
+    _sampled("gnss", "Vehicle.CurrentLocation.Heading", 1, 2, 0.01),
+    _sampled("gnss", "Vehicle.Bus.Gnss.Speed", 1, 0.5, 0.001),
+    _sampled("gnss", "Vehicle.Bus.Gnss.Satellites", 10, 0, 1),
+    _sampled("gnss", "Vehicle.Bus.Gnss.Hdop", 10, 0.2, 0.01),
+    *_change("gnss", "Vehicle.CurrentLocation.GNSSReceiver.FixType"),
+    _sampled("gnss", "Vehicle.Bus.Utc", 60, 0, 1),
+    _counter("gnss", "Vehicle.Bus.Gnss.SentencesRead"),
+    _counter("gnss", "Vehicle.Bus.Gnss.SentencesRejected"),
+)
+
+FMS = (
+    # EEC1
+    _sampled("fms", "Vehicle.Bus.Engine.TorqueMode", 1, 0, 1),
+    _sampled("fms", "Vehicle.Bus.Engine.DemandTorquePercent", 1, 5, 1),
+    _sampled("fms", "Vehicle.Bus.Engine.TorquePercent", 1, 5, 1),
+    _sampled("fms", "Vehicle.Powertrain.CombustionEngine.Speed", 1, 25, 0.125),
+    *_change("fms", "Vehicle.Bus.Engine.StarterMode", step=1),
+    # EEC2
+    *_change("fms", "Vehicle.Bus.Chassis.KickdownActive"),
+    _sampled("fms", "Vehicle.Chassis.Accelerator.PedalPosition", 1, 4, 0.4),
+    _sampled("fms", "Vehicle.Bus.Engine.LoadPercent", 1, 5, 1),
+    # CCVS1
+    *_change("fms", "Vehicle.Chassis.ParkingBrake.IsEngaged"),
+    _sampled("fms", "Vehicle.Speed", 1, 0.5, 1 / 256),
+    *_change(
+        "fms",
+        "Vehicle.ADAS.CruiseControl.IsActive",
+        "Vehicle.ADAS.CruiseControl.IsEnabled",
+        "Vehicle.Bus.Chassis.BrakeSwitch",
+        "Vehicle.Bus.Powertrain.ClutchSwitch",
+    ),
+    *_change("fms", "Vehicle.ADAS.CruiseControl.SpeedSet", "Vehicle.Bus.Pto.State", step=1),
+    # LFE1
+    _sampled("fms", "Vehicle.Bus.Fuel.RateLitrePerHour", 5, 1, 0.05),
+    _sampled("fms", "Vehicle.Powertrain.FuelSystem.InstantFuelEconomy", 10, 0.5, 1 / 512),
+    _sampled("fms", "Vehicle.Powertrain.FuelSystem.CumulativeFuelEconomy", 60, 0.05, 1 / 512),
+    # DD1
+    _sampled("fms", "Vehicle.Body.Windshield.Front.WasherFluid.Level", 60, 1, 0.4),
+    _sampled("fms", "Vehicle.Powertrain.FuelSystem.RelativeLevel", 10, 0.4, 0.4),
+    _sampled("fms", "Vehicle.Bus.Cabin.CargoAmbientTemperature", 60, 0.5, 1 / 32),
+    _sampled("fms", "Vehicle.Bus.Fuel.Level2", 10, 0.4, 0.4),
+    # HOURS, VDHR
+    _sampled("fms", "Vehicle.Powertrain.CombustionEngine.EngineHours", 10, 0, 0.05),
+    _sampled("fms", "Vehicle.TraveledDistance", 5, 0, 5),
+    _sampled("fms", "Vehicle.TripMeterReading", 5, 0, 5),
+    # ET1
+    _sampled("fms", "Vehicle.Powertrain.CombustionEngine.EngineCoolant.Temperature", 10, 1, 1),
+    _sampled("fms", "Vehicle.Bus.Fuel.Temperature", 60, 1, 1),
+    _sampled("fms", "Vehicle.Powertrain.CombustionEngine.EngineOil.Temperature", 10, 1, 1 / 32),
+    # AMB
+    _sampled("fms", "Vehicle.Exterior.AirPressure", 60, 5, 5),
+    _sampled("fms", "Vehicle.Cabin.HVAC.AmbientAirTemperature", 60, 0.5, 1 / 32),
+    _sampled("fms", "Vehicle.Exterior.AirTemperature", 60, 0.5, 1 / 32),
+    # TCO1
+    *_change(
+        "fms",
+        "Vehicle.Tachograph.Driver1.WorkingState",
+        "Vehicle.Tachograph.Driver2.WorkingState",
+        "Vehicle.Tachograph.Driver1.TimeState",
+        "Vehicle.Tachograph.Driver2.TimeState",
+        "Vehicle.Tachograph.Performance",
+        "Vehicle.Tachograph.Direction",
+        step=1,
+    ),
+    *_change(
+        "fms",
+        "Vehicle.IsMoving",
+        "Vehicle.Tachograph.Driver1.CardPresent",
+        "Vehicle.Tachograph.Driver2.CardPresent",
+        "Vehicle.Tachograph.Overspeed",
+        "Vehicle.Tachograph.SystemEvent",
+        "Vehicle.Tachograph.HandlingInfo",
+    ),
+    _sampled("fms", "Vehicle.Tachograph.OutputShaftSpeed", 1, 25, 0.125),
+    _sampled("fms", "Vehicle.Tachograph.Speed", 1, 0.5, 1 / 256),
+    # DC1
+    *_change("fms", "Vehicle.Bus.Doors.Position", step=1),
+    *_change("fms", "Vehicle.Bus.Ramp.IsOutside", "Vehicle.Bus.Doors.AnyEnabled"),
+    # VI
+    *_change("fms", "Vehicle.VehicleIdentification.VIN"),
+    _counter("fms", "Vehicle.Bus.Can.FramesRead"),
+    _counter("fms", "Vehicle.Bus.Can.FramesRejected"),
+)
+
+EXPECTATIONS = GNSS + FMS
+
+BY_SIGNAL = {(one.source, one.path): one for one in EXPECTATIONS}
+"""By (source, path)."""

@@ -1,0 +1,148 @@
+"""The oracle finds what is missing and invented; it forgives only what nobody could hear."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+
+import pytest
+from simulator.emission import Emission, Heard
+
+from simulator.ledger import LATITUDE, LONGITUDE, Ledger
+from simulator.oracle import Delivered, Verdict, judge
+
+ZERO_MS = 1_000_000
+SPEED = "Vehicle.Speed"
+BRAKE = "Vehicle.Bus.Chassis.BrakeSwitch"
+numbers = itertools.count(1)
+
+
+def heard(at_s: float, source: str, *writings: tuple[str, object], open_s: float = -60) -> Heard:
+    fix = any(path == LATITUDE for path, _ in writings)
+    emission = Emission(source, at_s, b"x\r", tuple(writings), fix)  # type: ignore[arg-type]
+    return Heard(emission, ZERO_MS + round(at_s * 1000), ZERO_MS + round(open_s * 1000))
+
+
+def value(at_s: float, source: str, signal: str, what: object, seq: int = 0) -> Delivered:
+    number = seq or next(numbers)
+    return Delivered(("e", number), source, signal, ZERO_MS + round(at_s * 1000), what)  # type: ignore[arg-type]
+
+
+def world(entries: Iterable[Heard]) -> Ledger:
+    ledger = Ledger()
+    ledger.enter(entries)
+    return ledger
+
+
+def drive(seconds: int = 30) -> tuple[list[Heard], list[Delivered]]:
+    """A drive in which everything that matters arrives."""
+    written: list[Heard] = []
+    arrived: list[Delivered] = []
+    for second in range(seconds):
+        latitude, longitude = 50.0 + second * 1e-4, 8.0
+        fix = ((LATITUDE, latitude), (LONGITUDE, longitude))
+        written.append(heard(second, "gnss", *fix))
+        seq = next(numbers)
+        arrived.append(value(second + 0.1, "gnss", LATITUDE, latitude, seq))
+        arrived.append(value(second + 0.1, "gnss", LONGITUDE, longitude, seq))
+        for tenth in range(10):
+            at_s, speed = second + tenth / 10, second + tenth * 0.0625
+            brake = second % 10 == 5
+            written.append(heard(at_s, "fms", (SPEED, speed), (BRAKE, brake)))
+            if tenth == 2:
+                arrived.append(value(at_s, "fms", SPEED, speed))
+            if (tenth == 0 and second % 10 in (5, 6)) or (second == 0 and tenth == 0):
+                arrived.append(value(at_s + 0.02, "fms", BRAKE, brake))
+    return written, arrived
+
+
+def verdict_without(predicate: object = None, ledger: Ledger | None = None) -> Verdict:
+    written, arrived = drive()
+    kept = [v for v in arrived if predicate is None or not predicate(v)]  # type: ignore[operator]
+    return judge(ledger or world(written), kept, ZERO_MS)
+
+
+def test_a_whole_delivery_is_right() -> None:
+    verdict = verdict_without()
+    assert verdict.missing == {"gnss": 0, "fms": 0}, verdict.examples
+    assert verdict.invented == {}, verdict.examples
+    assert verdict.facts == {"gnss": 30, "fms": 30 + 7}
+    assert verdict.unheard == 0
+
+
+@pytest.mark.parametrize(
+    ("lost", "source"),
+    [
+        (lambda v: v.signal == LATITUDE and v.at_ms == ZERO_MS + 7_100, "gnss"),
+        (lambda v: v.signal == BRAKE and v.at_ms == ZERO_MS + 15_020, "fms"),
+        (lambda v: v.signal == BRAKE and v.at_ms == ZERO_MS + 20, "fms"),
+    ],
+)
+def test_one_lost_fact_is_found(lost: object, source: str) -> None:
+    verdict = verdict_without(lost)
+    assert verdict.missing[source] == 1, verdict.examples
+    assert sum(verdict.missing.values()) == 1
+
+
+def test_lost_samples_are_found() -> None:
+    lost = range(ZERO_MS + 10_000, ZERO_MS + 13_000)
+    verdict = verdict_without(lambda v: v.signal == SPEED and v.at_ms in lost)
+    # The first of three intervals may still be met by the newest value of the one before.
+    assert verdict.missing["fms"] == 2, verdict.examples
+
+
+def test_a_standing_bus_needs_each_fix_of_its_own() -> None:
+    fix = ((LATITUDE, 50.0), (LONGITUDE, 8.0))
+    ledger = world([heard(second, "gnss", *fix) for second in range(3)])
+    arrived = [value(0, "gnss", p, v, seq) for seq in (1, 2) for p, v in fix]
+    arrived = [v if v.seq[1] == 1 else value(2, v.source, v.signal, v.value, 2) for v in arrived]
+    assert judge(ledger, arrived, ZERO_MS).missing == {"gnss": 1}
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        value(12.2, "fms", SPEED, 99.0),
+        value(25.0, "fms", SPEED, 12.0),
+        value(12.0, "fms", "Vehicle.Bus.Chassis.KickdownActive", False),
+        value(12.0, "gnss", LATITUDE, 51.0),
+    ],
+)
+def test_an_invented_value_is_found(extra: Delivered) -> None:
+    written, arrived = drive()
+    verdict = judge(world(written), [*arrived, extra], ZERO_MS)
+    assert verdict.invented == {extra.source: 1}, verdict.examples
+
+
+def test_the_same_value_under_two_numbers_is_found() -> None:
+    written, arrived = drive()
+    twin = next(v for v in arrived if v.signal == SPEED and v.at_ms == ZERO_MS + 9_200)
+    twin = Delivered(("e", 99_999), twin.source, twin.signal, twin.at_ms, twin.value)
+    assert judge(world(written), [*arrived, twin], ZERO_MS).invented == {"fms": 1}
+
+
+def test_what_a_closed_or_just_opened_port_wrote_is_not_judged() -> None:
+    closed = heard(0, "fms", (BRAKE, True))
+    closed.open_since_boottime_ms = None
+    fresh = heard(1, "fms", (BRAKE, False), open_s=0.5)
+    verdict = judge(world([closed, fresh]), [], ZERO_MS)
+    assert verdict.facts == {} and verdict.unheard == 2
+
+
+def test_what_was_said_just_before_a_kill_is_not_judged() -> None:
+    entries = [heard(s, "fms", (BRAKE, s % 2 == 0)) for s in range(10)]
+    ledger = world(entries)
+    ledger.kills.append(("fms", ZERO_MS + 7_500))
+    verdict = judge(ledger, [], ZERO_MS)
+    # Seconds 6 and 7 are unheard; 8 and 9 differ from what was heard last.
+    assert verdict.facts == {"fms": 8} and verdict.missing == {"fms": 8}
+
+
+def test_a_kill_while_the_coordinator_was_down_takes_the_ring_along() -> None:
+    entries = [heard(s, "fms", (BRAKE, s % 2 == 0)) for s in range(20)]
+    ledger = world(entries)
+    ledger.outages.append((ZERO_MS + 5_000, ZERO_MS + 9_000))
+    ledger.kills.append(("fms", ZERO_MS + 10_500))
+    assert ledger.deaf("fms") == [(ZERO_MS + 3_000, ZERO_MS + 10_500)]
+    ledger.kills[:] = [("fms", ZERO_MS + 11_500)]
+    assert ledger.deaf("fms") == [(ZERO_MS + 9_500, ZERO_MS + 11_500)]
