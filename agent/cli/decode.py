@@ -45,8 +45,7 @@ def decoder(type_name: str) -> type[Decodes]:
         raise CliError(f'unknown driver type "{type_name}", {hint}', INVALID)
     try:
         found = registry.load(type_name)
-    # Whatever a plug-in raises at import is what its owner has to read.
-    except Exception as error:
+    except registry.BrokenPlugin as error:
         raise CliError(str(error), INVALID) from error
     if not isinstance(found, Decodes):
         raise CliError(f'driver type "{type_name}" has no decoder for captures', INVALID)

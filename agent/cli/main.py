@@ -74,8 +74,10 @@ def _explain(error: Exception, words: Sequence[str]) -> int:
     # Errors of the command-line library: unknown verb or option, a missing argument.
     explain = getattr(error, "format_message", None)
     if callable(explain):
-        where = " ".join(["brain", *(word for word in words[:1] if not word.startswith("-"))])
-        output.error(f"{explain().rstrip('.')}. See: {where} --help")
+        text = str(explain()).rstrip(".")
+        known = words and not words[0].startswith("-") and "command" not in text
+        where = f"brain {words[0]}" if known else "brain"
+        output.error(f"{text}{'' if text.endswith('?') else '.'} See: {where} --help")
         return INVALID
     what = str(error) or "no text"
     output.error(f"brain: internal error: {type(error).__name__}: {what} (-vv shows where)")

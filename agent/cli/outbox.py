@@ -11,7 +11,7 @@ from agent.cli import output
 from agent.cli.audit import ask_or_read
 from agent.cli.client import Control, NotRunning
 from agent.cli.exits import DEGRADED, INVALID, OK, CliError
-from agent.cli.options import AsJson, ConfigFile, RunDir, StateDir
+from agent.cli.options import AsJson, ConfigFile, RunDir, StateDir, first_sentence
 from agent.cli.places import Places, places_of
 from agent.cli.words import count, size
 from agent.config_files import DEFAULT_FILE
@@ -23,7 +23,6 @@ app = typer.Typer(
 _TERMS = ("accepted", "acknowledged", "queued", "dropped")
 
 
-@app.command()
 def stats(
     config: ConfigFile = DEFAULT_FILE,
     run_dir: RunDir = None,
@@ -60,7 +59,6 @@ def _classes(where: Places) -> tuple[dict[str, dict[str, Any]], str]:
     return classes, str(outbox.get("directory", where.state_dir))
 
 
-@app.command()
 def query(
     sql: Annotated[
         str, typer.Argument(help="One SELECT; `record` has a row a record: SELECT * FROM record.")
@@ -87,7 +85,6 @@ def query(
     return OK
 
 
-@app.command()
 def export(
     sqlite: Annotated[
         Path, typer.Option("--sqlite", metavar="FILE", help="SQLite file to write; must be new.")
@@ -112,7 +109,6 @@ def export(
     return OK
 
 
-@app.command()
 def verify(
     config: ConfigFile = DEFAULT_FILE,
     run_dir: RunDir = None,
@@ -145,3 +141,7 @@ def _directory(config: Path, run_dir: Path | None, state_dir: Path | None) -> Pa
 
 def _jsonable(cell: object) -> object:
     return cell.hex() if isinstance(cell, bytes) else cell
+
+
+for _verb in (stats, query, export, verify):
+    app.command(_verb.__name__.rstrip("_"), short_help=first_sentence(_verb))(_verb)

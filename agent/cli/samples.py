@@ -39,8 +39,7 @@ def schema() -> int:
     for type_name in registry.available():
         try:
             model = registry.load(type_name).config_model
-        # Whatever a plug-in raises at import; the other types still have a schema.
-        except Exception as error:
+        except registry.BrokenPlugin as error:
             output.error(str(error))
             continue
         (node,), deeper = msgspec.json.schema_components((model,), ref_template="#/$defs/{name}")

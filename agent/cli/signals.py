@@ -68,8 +68,7 @@ def declared(config: Path) -> list[dict[str, Any]]:
         for type_name in registry.available():
             try:
                 found += _of(type_name, registry.load(type_name))
-            # Whatever a plug-in raises at import; the other types are still worth listing.
-            except Exception as error:
+            except registry.BrokenPlugin as error:
                 output.error(str(error))
     return found
 
