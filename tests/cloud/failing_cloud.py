@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 
 from cloud.__main__ import main
 
@@ -17,6 +18,8 @@ class Kill:
     def __call__(self, point: str) -> None:
         self._left -= point == self._point
         if self._left == 0:
+            # What was published by now leaves through paho's thread: an ack too early is heard.
+            threading.Event().wait(0.1)
             os.kill(os.getpid(), signal.SIGKILL)
 
 
