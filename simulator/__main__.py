@@ -27,8 +27,13 @@ from simulator.vehicle import Vehicle
 
 TICK_S = 0.01
 DRAIN_S = 30.0
-QUIET_POLLS = 4
-"""An outbox that was empty this often in a row, 0.5 s apart, is empty."""
+SETTLE_S = 1.5
+"""What was on the wires last is accepted by then: a driver repeats what was thinned within 1 s."""
+REPLAY_SETTLE_S = 8.0
+"""The count of what was read may be thinned for 5 s after the last frame."""
+POLL_S = 0.25
+QUIET_POLLS = 3
+"""An outbox that was empty this often in a row is empty."""
 COUNTERS = {
     "can": ("Vehicle.Bus.Can.FramesRead", "Vehicle.Bus.Can.FramesRejected"),
     "nmea": ("Vehicle.Bus.Gnss.SentencesRead", "Vehicle.Bus.Gnss.SentencesRejected"),
@@ -162,12 +167,12 @@ class Run:
     def _drain(self) -> dict[str, object]:
         """Wait until all is acknowledged; the audit as `brain audit --json` prints it."""
         deadline = time.monotonic() + DRAIN_S
+        pause = threading.Event()
+        pause.wait(REPLAY_SETTLE_S if self._scenario.replay else SETTLE_S)
         quiet = 0
-        # A counter of what was read may be thinned for 5 s after the last frame.
-        quiet_needed = QUIET_POLLS + (14 if self._scenario.replay else 0)
-        while time.monotonic() < deadline and quiet < quiet_needed:
+        while time.monotonic() < deadline and quiet < QUIET_POLLS:
             self._ledger_collect()
-            threading.Event().wait(0.5)
+            pause.wait(POLL_S)
             audit = ask(self._stage.run_dir, "audit")
             quiet = quiet + 1 if audit is not None and audit.get("queued") == 0 else 0
         # Status goes on being stated while we look: what counts is an audit with an empty queue.
