@@ -81,9 +81,6 @@ class FmsJ1939(Driver[FmsConfig]):
     config_model: ClassVar[type[DriverConfig]] = FmsConfig
     groups: ClassVar[tuple[Group, ...]] = GROUPS
 
-    device = "starting"
-    """`ok`, or why the device that is open says nothing."""
-
     @classmethod
     def decode(cls, path: Path) -> Iterator[Mapping[str, object]]:
         """Each value of each frame of a candump log. Raises ValueError with file and line."""
