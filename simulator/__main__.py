@@ -108,7 +108,7 @@ class Run:
             f"MQTT 127.0.0.1:{self._stage.broker_port}   "
             f"(try: mosquitto_sub -V 5 -p {self._stage.broker_port} -t 'brain/#' -v)"
         )
-        say(f"Status from another terminal: brain status --run-dir {self._stage.run_dir}")
+        say(f"From another terminal: brain status, brain watch --run-dir {self._stage.run_dir}")
         for fault in s.faults:
             say(f"  at {clock_text(fault.start_s)} {fault_words(fault.name, fault.driver)}")
         if s.duration_s is None and not s.replay:
@@ -119,6 +119,7 @@ class Run:
         self._zero_ms = boottime_ms()
         started = time.monotonic()
         told, shown = -1, frozenset[str]()
+        to_come = sorted(s.faults, key=lambda fault: fault.start_s)
         while not self._stop.is_set():
             now_s = (time.monotonic() - started) * s.speed
             if s.duration_s is not None:
@@ -127,6 +128,9 @@ class Run:
             injector.step(now_s)
             self._ledger_collect()
             self._stage.check()
+            while to_come and to_come[0].start_s <= now_s and not s.headless:
+                fault = to_come.pop(0)
+                say(f"{clock_text(now_s):>6}  --- {fault_words(fault.name, fault.driver)}")
             active = frozenset(str(fault) for fault in injector.active(now_s))
             if not s.headless and (active != shown or int(now_s) != told):
                 told, shown = int(now_s), active
