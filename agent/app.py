@@ -144,11 +144,10 @@ class Coordinator:
             part.start()
         self._notifier.send(READY=1, STATUS="recording")
         log.info(
-            "recording for %s, outbox %s (%s), ready after %.2f s",
+            "recording for %s, outbox %s (%s)",
             self.config.vehicle.id,
             self.directory,
             self.outbox.opened,
-            self.uptime_s(),
         )
         failed = self._watch()
         self._notifier.send(STOPPING=1)
