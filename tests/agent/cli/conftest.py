@@ -54,7 +54,8 @@ class Probe(Driver[Config]):
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if line == "bad":
                 raise ValueError(f"line {number}: bad")
-            yield {"t": number, "signal": line, "value": 0.1 + 0.2, "state": None}
+            at_s = 1635188454.25 + number
+            yield {"t": at_s, "signal": line, "value": 0.1 + 0.2, "state": None}
 """
 ENTRY_POINTS = """[brain.drivers]
 probe = probe_driver:Probe
