@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from agent.cli import output
 from agent.cli.client import Control, NotRunning
-from agent.cli.exits import DEGRADED, OK
+from agent.cli.exits import DEGRADED, OK, CliError
 from agent.cli.options import AsJson, ConfigFile, RunDir, StateDir
 from agent.cli.places import Places, places_of
 from agent.cli.words import count
@@ -47,11 +48,21 @@ def read(state_dir: Path) -> Mapping[str, Any]:
     """The books of an outbox that nobody has open, or of one in use: reading disturbs nobody."""
     from agent.store.reader import OutboxReader
 
-    reader = OutboxReader(state_dir)
-    try:
+    with reading(state_dir), closing(OutboxReader(state_dir)) as reader:
         return reader.summary()
-    finally:
-        reader.close()
+
+
+@contextmanager
+def reading(directory: Path) -> Iterator[None]:
+    """What goes wrong when an outbox is read is one line."""
+    from agent.store.reader import READ_ERRORS
+    from agent.store.rows import OutboxTooNew
+
+    try:
+        yield
+    except (*READ_ERRORS, OutboxTooNew) as error:
+        text = f"the outbox in {directory} cannot be read: {error}"
+        raise CliError(f"{text}; brain run repairs it at its next start", DEGRADED) from error
 
 
 def sound(books: Mapping[str, Any]) -> bool:

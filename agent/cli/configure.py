@@ -31,7 +31,7 @@ from agent.config_secrets import is_reference
 from agent.config_text import KeyPath
 
 app = typer.Typer(
-    help="What is configured, where it came from, what can be; changes keep your comments.",
+    help="What is configured and where; changes keep your comments.",
     rich_markup_mode=None,
 )
 _HIDDEN = "***"

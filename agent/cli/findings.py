@@ -57,7 +57,7 @@ def state_directory(config: Config, directory: Path) -> list[Finding]:
     free = disk.f_bavail * disk.f_frsize
     quota = config.store.quota_mb
     used = sum(f.stat().st_size for f in directory.glob("outbox.db*")) if directory.is_dir() else 0
-    wanted = (quota.alarm + quota.history + quota.bulk) * 1_000_000 + _SPARE_BYTES - used
+    wanted = (quota.alarm + quota.history + quota.bulk << 20) + _SPARE_BYTES - used
     text = f"{size(free)} free, the outbox may still take {size(max(wanted, 0))}"
     if free >= wanted:
         return [*found, Finding(group, "free space", Level.OK, text)]

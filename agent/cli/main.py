@@ -14,8 +14,8 @@ from agent.cli import output
 from agent.cli.exits import CLOSED_PIPE, DEGRADED, INTERRUPTED, INVALID, OK, CliError, ClosedPipe
 
 LIGHT = {
-    "simulate": "A whole vehicle, its broker and its cloud end on this machine; --help lists all.",
-    "up": "Everything on this machine with real devices: the coordinator and each driver.",
+    "simulate": "A whole vehicle, its broker and its cloud end on this machine.",
+    "up": "Everything on this machine: the coordinator and each driver.",
     "run": "The coordinator alone; drivers are started beside it.",
     "driver": "The process of one driver, named as in the configuration.",
 }

@@ -33,4 +33,4 @@ AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON with a 
 
 def first_sentence(verb: Callable[..., object]) -> str:
     """The short help of a verb: all of its first sentence, where the library would cut it."""
-    return (verb.__doc__ or "").split(". ")[0].strip().rstrip(".") + "."
+    return (verb.__doc__ or "").split("\n")[0].split(". ")[0].strip().rstrip(".") + "."

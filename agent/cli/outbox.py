@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from agent.cli import output
-from agent.cli.audit import ask_or_read
+from agent.cli.audit import ask_or_read, reading
 from agent.cli.client import Control, NotRunning
 from agent.cli.exits import DEGRADED, INVALID, OK, CliError
 from agent.cli.options import AsJson, ConfigFile, RunDir, StateDir, first_sentence
@@ -17,7 +18,7 @@ from agent.cli.words import count, size
 from agent.config_files import DEFAULT_FILE
 
 app = typer.Typer(
-    help="Look into the outbox: counters, SQL over its records, a copy, a full check.",
+    help="Look into the outbox: counters, SQL, a copy, a full check.",
     rich_markup_mode=None,
 )
 _TERMS = ("accepted", "acknowledged", "queued", "dropped")
@@ -73,7 +74,8 @@ def query(
 
     directory = _directory(config, run_dir, state_dir)
     try:
-        columns, rows = inspect.query(directory, sql)
+        with reading(directory):
+            columns, rows = inspect.query(directory, sql)
     except ValueError as error:
         raise CliError(f"brain outbox query: {error}", INVALID) from error
     if as_json:
@@ -102,7 +104,8 @@ def export(
     if not sqlite.absolute().parent.is_dir():
         raise CliError(f"{sqlite}: there is no folder {sqlite.absolute().parent}", INVALID)
     try:
-        written = inspect.export_sqlite(directory, sqlite)
+        with reading(directory):
+            written = inspect.export_sqlite(directory, sqlite)
     except OSError as error:
         raise CliError(f"{sqlite}: {error.strerror or error}") from error
     output.line(f"{count(written)} records in {sqlite}")
@@ -119,7 +122,8 @@ def verify(
     from agent.store import inspect
 
     directory = _directory(config, run_dir, state_dir)
-    found = [str(problem) for problem in inspect.verify(directory)]
+    with reading(directory):
+        found = [str(problem) for problem in inspect.verify(directory)]
     if as_json:
         output.json_text({"directory": str(directory), "sound": not found, "problems": found})
     elif found:
@@ -133,6 +137,10 @@ def verify(
 def _directory(config: Path, run_dir: Path | None, state_dir: Path | None) -> Path:
     """The state directory, with an outbox in it. Raises CliError."""
     where = places_of(config, run_dir, state_dir)
+    if state_dir is None:
+        # A running coordinator knows better than the rule where its outbox is.
+        with suppress(NotRunning):
+            return Path(Control(where.run_dir).ask("status")["outbox"]["directory"])
     if not (where.state_dir / "outbox.db").exists():
         text = f"there is no outbox in {where.state_dir}; name its directory with --state-dir"
         raise NotRunning(text)

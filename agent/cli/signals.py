@@ -38,7 +38,10 @@ def signals(
     config: ConfigFile = DEFAULT_FILE,
     run_dir: RunDir = None,
 ) -> int:
-    """Every signal with unit, thinning and meaning: of the running agent, else as installed."""
+    """Every signal with unit, thinning and meaning.
+
+    Those of the running agent, else of the configured drivers, else of all installed ones.
+    """
     try:
         found: Sequence[Mapping[str, Any]] = Control(places_of(config, run_dir).run_dir).ask(
             "signals"
