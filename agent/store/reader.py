@@ -35,6 +35,7 @@ class OutboxReader:
         self._db: sqlite3.Connection | None = None
         self._inode = 0
         self._index: dict[str, int] = {}
+        self._missed: set[RowHead] = set()
         self._connect()
 
     def close(self) -> None:
@@ -71,6 +72,10 @@ class OutboxReader:
             (self._key(head),),
         )
         if not rows:
+            # A row that was deleted is not listed again; one that is lies under a damaged page.
+            if head in self._missed:
+                raise RowDamaged(head, "it cannot be found by its key")
+            self._missed.add(head)
             raise KeyError(head.first)
         (found,) = rows
         if not body.well_typed(found):
@@ -213,4 +218,5 @@ class OutboxReader:
             self._db = schema.connect(self._path, readonly=True)
             self._inode = inode
             self._index = {}
+            self._missed = set()
         return self._db

@@ -18,7 +18,7 @@ from agent.store.intervals import IntervalSet
 from agent.store.rows import OutboxFull, RowHead
 from agent.store.scan import Findings, Scan, beyond, read
 from agent.store.state import Aside, Epoch, Salvage, State
-from agent.store.transaction import Transaction
+from agent.store.transaction import ROW_OVERHEAD_BYTES, Transaction
 
 REASON = "damaged"
 
@@ -142,6 +142,8 @@ def drop_bad(tx: Transaction, storage_class: StorageClass, keys: Iterable[int]) 
             tx.give_up(head, REASON)
         else:
             tx.db.execute(f"DELETE FROM {storage_class.value} WHERE id = ?", (key,))
+            if found and isinstance(found[3], int):
+                tx.state.tally(storage_class).nbytes -= found[3] + ROW_OVERHEAD_BYTES
             tx.changed = True
 
 

@@ -80,6 +80,13 @@ def _next_intact(db: sqlite3.Connection, storage_class: StorageClass, after: int
     return row if intact(storage_class, row) else None
 
 
+def _found(db: sqlite3.Connection, storage_class: StorageClass, key: int) -> bool:
+    item = db.execute(
+        f"SELECT first, last, n FROM {storage_class.value} WHERE id = ?", (key,)
+    ).fetchone()
+    return item is not None and sound(key, *item)
+
+
 def beyond(db: sqlite3.Connection, storage_class: StorageClass, after: int) -> int | None:
     """Behind a bad page: the key behind which reading works again, None where there is none."""
 
@@ -135,13 +142,17 @@ class Scan:
     def __init__(self) -> None:
         self.findings = Findings()
         self._at: dict[StorageClass, int] = dict.fromkeys(StorageClass, 0)
+        self._bad: set[tuple[StorageClass, int]] = set()
         self._order: Iterator[StorageClass] = iter(StorageClass)
         self._table: StorageClass | None = next(self._order)
 
     def follow(self, moved: list[Moved]) -> None:
         """Rows came and went; what lies ahead will be read anyway."""
         for item in moved:
-            if item.id <= self._at[item.storage_class]:
+            key = (item.storage_class, item.id)
+            if item.sign < 0 and key in self._bad:
+                self._bad.remove(key)  # it was never counted
+            elif item.id <= self._at[item.storage_class]:
                 change = self.findings.add if item.sign > 0 else self.findings.remove
                 change(item.storage_class, item.id, item.first, item.last)
 
@@ -156,8 +167,13 @@ class Scan:
         batch = read(db, table, self._at[table])
         if batch.broken:
             raise sqlite3.DatabaseError("the table cannot be read through")
+        for key in [*(row.id for row in batch.rows), *batch.bad]:
+            # Walking through the table finds rows that a damaged page above them hides.
+            if not _found(db, table, key):
+                raise sqlite3.DatabaseError("a row cannot be found by its key")
         for row in batch.rows:
             self.findings.add(table, row.id, row.first, row.last)
+        self._bad.update((table, key) for key in batch.bad)
         if batch.last is None:
             self._at[table] = _END
             self._table = next(self._order, None)
