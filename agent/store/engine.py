@@ -248,9 +248,10 @@ class Engine:
 
     def close(self, *, verified: bool) -> None:
         """Empty the log and close; `verified`: the rows are known to be in order."""
-        if verified and not self.books.state.clean:
+        state = self.books.state
+        if not state.clean or state.unverified is verified:
             with suppress(OutboxFull):
-                self.run(_close)
+                self.run(lambda tx: _close(tx, verified))
         if self._db is not None:
             with suppress(sqlite3.Error):
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -269,6 +270,7 @@ class Engine:
         )
 
 
-def _close(tx: Transaction) -> None:
+def _close(tx: Transaction, verified: bool) -> None:
     tx.state.clean = True
+    tx.state.unverified = not verified
     tx.write_state()

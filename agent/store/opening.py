@@ -91,8 +91,8 @@ def open_outbox(directory: Path) -> Opened:
         db.close()
         raise
     how = "salvaging" if state.salvage else "clean" if state.clean else "unclean"
-    scan = not state.clean
-    if scan and lost:
+    scan = state.unverified or not state.clean
+    if lost and not state.clean:
         books = _go_on_after(db, books, traces.newest_state())
     pending = {item.number for item in state.salvage.asides} if state.salvage else set()
     for number in set(aside.numbers(directory)) - pending:

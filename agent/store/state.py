@@ -68,7 +68,7 @@ class Salvage(msgspec.Struct):
 class State(msgspec.Struct):
     """All of it. `serial` counts commits, `token` names the last one, `clean` is set by close.
 
-    `sums`: table -> CRC of the small tables, which have none of their own.
+    `unverified`: it was closed before the rows were looked through after an earlier kill. `sums`: table -> CRC of the small tables, which have none of their own.
     """
 
     serial: int
@@ -79,6 +79,7 @@ class State(msgspec.Struct):
     marks: dict[str, tuple[str, int]]
     salvage: Salvage | None = None
     sums: dict[str, int] = {}
+    unverified: bool = False
 
     @property
     def current(self) -> Epoch:
