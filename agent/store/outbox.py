@@ -84,8 +84,8 @@ class Outbox:
         self._commits += 1
         if self._commits % RESTORE_EVERY == 0:
             self._reserve.restore()
-            if take_suspicion(self._directory):
-                self._engine.scan_wanted = True
+        if take_suspicion(self._directory):
+            self._engine.scan_wanted = True
         return done
 
     def marks(self) -> dict[str, Mark]:
