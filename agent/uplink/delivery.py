@@ -83,10 +83,11 @@ class Delivery:
     def sent(self, flight: Flight, message: tuple[int, int], now: float) -> None:
         """It was handed to the broker as `message` (connection, id)."""
         known = self._sent.setdefault(flight.cargo.epoch, IntervalSet())
+        for part in flight.cargo.slices:
+            new = sum(gap.last - gap.first + 1 for gap in known.gaps(part.first, part.last))
+            self.duplicates += part.n - new
         for run in flight.runs:
             known.add(*run)
-        if flight.times_sent:
-            self.duplicates += flight.cargo.n
         flight.times_sent += 1
         flight.sent_at = now
         flight.message = message
@@ -204,8 +205,8 @@ class Delivery:
 
 
 def struck_out(flight: Flight) -> bool:
-    """Whether it was refused, or passed over in silence, too often to be sent as it is."""
-    return flight.strikes >= STRIKES or flight.silences >= STRIKES
+    """Whether it was refused too often to be sent as it is."""
+    return flight.strikes >= STRIKES
 
 
 def _common(known: IntervalSet, asked: Range) -> Iterator[Range]:

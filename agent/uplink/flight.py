@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.record import StorageClass
 from agent.store.rows import Drop, Range, RowHead
@@ -62,10 +62,15 @@ class Cargo:
     def halves(self) -> tuple[Cargo, Cargo] | None:
         """The same in two messages, between rows where possible; None for a single record.
 
-        Accounts of drops stay with the first half.
+        Accounts of drops stay with the first half, and part from a single record.
         """
         if self.n < 2:
-            return None
+            if len(self.drops) + self.n < 2:
+                return None
+            at = 0 if self.slices else len(self.drops) // 2
+            return replace(self, drops=self.drops[:at]), replace(
+                self, slices=(), drops=self.drops[at:]
+            )
         first: tuple[Slice, ...]
         second: tuple[Slice, ...]
         if len(self.slices) > 1:

@@ -7,20 +7,16 @@ sent again. What was sent is not remembered over a restart: the far end removes 
 
 from __future__ import annotations
 
-import json
 import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
-from agent.clock import OffsetRow
-from agent.record import StorageClass
 from agent.store.reader import READ_ERRORS
-from agent.store.rows import Drop, Range, Row, RowHead
-from agent.uplink import plan
+from agent.store.rows import Range, RowHead
+from agent.uplink import acks, plan
 from agent.uplink.delivery import Delivery
 from agent.uplink.dialler import Dialler, LinkState
 from agent.uplink.endpoint import (
@@ -35,33 +31,22 @@ from agent.uplink.endpoint import (
 )
 from agent.uplink.flight import Cargo, Flight, Slice
 from agent.uplink.loading import Loader
+from agent.uplink.lookout import Lookout, Reader
 from agent.uplink.pace import BYTES_PER_S, MESSAGES_PER_S, TokenBucket
 from agent.uplink.payload import GroupOf
-from agent.uplink.plan import Link, Priority, Waiting
-from agent.uplink.refusals import Refusals
+from agent.uplink.plan import Link, Priority
+from agent.uplink.refusals import FAILURE, Refusals
 from agent.uplink.settings import UplinkConfig
 from agent.uplink.topics import Topics
 
 log = logging.getLogger("brain.uplink")
 
-LOOK_ROWS = 800
-NEWEST_ROWS = 64
 IDLE_S = 0.5
+MIN_PAUSE_S = 0.01
+PACKET_OVERHEAD = 32
+"""Of a PUBLISH beside topic and payload: header, lengths, message id, expiry, and some to spare."""
 SILENT_S = 20.0
 """A broker that owes its confirmation this long is given up, however open the connection looks."""
-
-
-class Reader(Protocol):
-    """What the pump reads of the outbox."""
-
-    def oldest(
-        self, storage_class: StorageClass, after: RowHead | None, limit: int
-    ) -> list[RowHead]: ...
-    def newest(self, storage_class: StorageClass, limit: int) -> list[RowHead]: ...
-    def load(self, head: RowHead) -> Row: ...
-    def drops(self) -> list[Drop]: ...
-    def offsets(self) -> list[OffsetRow]: ...
-    def close(self) -> None: ...
 
 
 class Uplink:
@@ -83,12 +68,12 @@ class Uplink:
         """`reader` is called on the pump's thread. `acked` and `refuse` never block."""
         self._config = config
         self._topics = Topics(config.prefix, vehicle)
-        self._make_reader = reader
         self._acked = acked
         self._beat = beat
         self._events: Events = queue.Queue(MAX_EVENTS)
         self._dialler = Dialler(Endpoint.of(config, self._topics, epoch, boot), self._events)
         self._delivery = Delivery(config.ack_timeout_s)
+        self._lookout = Lookout(reader, self._delivery)
         self._loader = Loader(vehicle, config.format, groups)
         self._refusals = Refusals(self._delivery, refuse)
         self._messages = TokenBucket(MESSAGES_PER_S)
@@ -96,13 +81,10 @@ class Uplink:
         self._generation: int | None = None
         self._max_payload = config.max_payload_kib * 1024
         self._window = config.window
-        self._cursor: dict[StorageClass, RowHead] = {}
-        self._live_after: RowHead | None = None
         self._last: Priority | None = None
-        self._history_since: float | None = None
+        self._pumped_at = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="uplink")
-        self._reader: Reader | None = None
         self.sent_batches = self.resent_batches = self.sent_bytes = 0
 
     def start(self) -> None:
@@ -163,16 +145,24 @@ class Uplink:
         finally:
             if self._config.enabled:
                 self._dialler.stop()
-            if self._reader is not None:
-                self._reader.close()
+            self._lookout.close()
 
     def _pause_s(self) -> float:
+        """How long only an event can change anything."""
         now = time.monotonic()
-        timeout = self._delivery.next_timeout()
-        due = IDLE_S if timeout is None else max(0.01, timeout - now)
-        if self._history_since is not None:
-            due = min(due, max(0.01, self._history_since + self._config.linger_s - now))
-        return min(IDLE_S, due)
+        if self._generation is None:
+            return IDLE_S
+        since = self._lookout.history_since
+        moments = [
+            self._delivery.next_timeout(),
+            None if since is None else since + self._config.linger_s,
+        ]
+        # What was due when it was last pumped and stayed waits for an event, not for the clock.
+        pauses = [moment - now for moment in moments if moment and moment > self._pumped_at]
+        tokens_s = max(self._messages.wait_s(now, 1), self._bytes.wait_s(now, 1))
+        if tokens_s:
+            pauses.append(tokens_s)
+        return min([IDLE_S, *(max(MIN_PAUSE_S, pause_s) for pause_s in pauses)])
 
     def _hear(self, pause_s: float) -> None:
         try:
@@ -194,11 +184,13 @@ class Uplink:
                 blamed = self._delivery.lost(
                     now, by_peer=event.by_peer, stated=event.code is not None
                 )
-                self._refusals.judge(blamed)
+                self._refusals.judge(blamed, now)
             case Confirmed():
                 flight = self._delivery.find((event.generation, event.mid))
                 if flight is not None:
                     self._refusals.confirmed(flight, event.code, now)
+                    if event.code >= FAILURE:
+                        self._lookout.begin_anew()
             case Arrived():
                 self._arrived(event.payload, now)
             case _:
@@ -207,23 +199,21 @@ class Uplink:
     def _connected(self, event: Connected) -> None:
         log.info("uplink up: %s", self._config.address)
         self._generation = event.generation
-        limit = event.maximum_packet
-        # The limit is for the whole packet: topic, properties and header included.
-        room = limit - 512 if limit else self._config.max_payload_kib * 1024
-        self._max_payload = max(1024, min(self._config.max_payload_kib * 1024, room))
+        self._max_payload = self._config.max_payload_kib * 1024
+        if event.maximum_packet is not None:
+            # The limit is for the whole packet.
+            room = event.maximum_packet - PACKET_OVERHEAD - self._topics.longest_batch_bytes
+            self._max_payload = min(self._max_payload, max(1, room))
         self._window = min(self._config.window, event.receive_maximum or self._config.window)
         self._delivery.dissolve()
-        self._cursor.clear()
+        self._lookout.begin_anew()
 
     def _arrived(self, payload: bytes, now: float) -> None:
         try:
-            stated = json.loads(payload)
-            epoch = str(stated["epoch"])
-            ranges = [Range(int(first), int(last)) for first, last in stated["ranges"]]
-        except (ValueError, KeyError, TypeError) as error:
+            epoch, ranges = acks.parse(payload)
+        except acks.NoAck as error:
             log.warning("an ack that is none was ignored: %s", error)
             return
-        ranges = [span for span in ranges if 0 < span.first <= span.last < 1 << 48]
         news = self._delivery.acked(epoch, ranges, now)
         if news:
             self._dialler.useful()
@@ -232,10 +222,13 @@ class Uplink:
     # --- sending -------------------------------------------------------------------------------
 
     def _pump(self) -> None:
+        self._pumped_at = time.monotonic()
         try:
             self._watch_silence()
+            self._refusals.settle()
             self._send_due()
             while self._generation is not None and not self._stop.is_set():
+                self._beat()
                 cargo = self._next_cargo()
                 if cargo is None:
                     return
@@ -244,61 +237,24 @@ class Uplink:
         except READ_ERRORS as error:
             # The writer replaces a damaged file; the next look finds the new one.
             log.warning("the outbox cannot be read just now: %s", error)
-            if self._reader is not None:
-                self._reader.close()
-            self._reader = None
+            self._lookout.close()
             self._stop.wait(IDLE_S)
 
     def _next_cargo(self) -> Cargo | None:
         if len(self._delivery.flights) >= self._window:
             return None
-        split = self._refusals.next_cargo()
+        now = time.monotonic()
+        split = self._refusals.next_cargo(now)
         if split is not None:
             return split
-        now = time.monotonic()
-        waiting = self._waiting(now)
+        waiting = self._lookout.waiting(now, self._refusals.waiting)
         batch = plan.next_batch(waiting, self._link(now))
         if batch is None:
             return None
         self._last = batch.priority
-        if batch.priority in (Priority.LIVE, Priority.HISTORY) and batch.heads:
-            newest = batch.heads[-1]
-            after = self._live_after
-            if after is None or after.epoch != newest.epoch or newest.last > after.last:
-                self._live_after = newest
+        self._lookout.chosen(batch)
         slices = tuple(Slice.whole(head) for head in batch.heads)
         return Cargo(batch.priority, batch.epoch, slices, batch.drops)
-
-    def _waiting(self, now: float) -> Waiting:
-        reader = self._open_reader()
-        split = self._refusals.waiting
-        alarm, _ = self._look(reader, StorageClass.ALARM)
-        history, more = self._look(reader, StorageClass.HISTORY)
-        bulk, _ = self._look(reader, StorageClass.BULK)
-        newest: list[RowHead] = []
-        if more:
-            heads = reader.newest(StorageClass.HISTORY, NEWEST_ROWS)
-            newest = self._delivery.open_rows(heads, split)
-        if not history:
-            self._history_since = None
-        elif self._history_since is None:
-            self._history_since = now
-        waited_s = 0.0 if self._history_since is None else now - self._history_since
-        drops = self._delivery.open_drops(reader.drops(), split)
-        return Waiting(alarm, history, newest, bulk, drops, waited_s, more, self._live_after)
-
-    def _look(self, reader: Reader, storage_class: StorageClass) -> tuple[list[RowHead], bool]:
-        """Open rows behind the cursor, and whether there are more than were looked at."""
-        while True:
-            heads = reader.oldest(storage_class, self._cursor.get(storage_class), LOOK_ROWS)
-            found = self._delivery.open_rows(heads, self._refusals.waiting)
-            more = len(heads) == LOOK_ROWS
-            # What lies before the first open row is under way or done: do not look again.
-            first = heads.index(found[0]) if found else len(heads)
-            if first:
-                self._cursor[storage_class] = heads[first - 1]
-            if found or not more:
-                return found, more
 
     def _link(self, now: float) -> Link:
         unconfirmed = sum(len(f.payload) for f in self._delivery.unconfirmed)
@@ -317,16 +273,16 @@ class Uplink:
 
     def _launch(self, cargo: Cargo) -> None:
         """Encode it and make it a flight; split it where it does not fit."""
-        loaded = self._loader.load(cargo, self._open_reader())
+        loaded = self._loader.load(cargo, self._lookout.reader)
         for head, reason in loaded.refused:
             self._refusals.give_up(head, reason)
         cargo = replace(cargo, slices=loaded.slices)
         if not cargo.slices and not cargo.drops:
             return
         if loaded.payload is None or len(loaded.payload) > self._max_payload:
-            self._refusals.split(cargo, loaded.reason or "larger than the broker takes")
+            reason = loaded.reason or "larger than the broker takes"
+            self._refusals.split(cargo, reason, time.monotonic())
             return
-        self._history_since = None
         topic = self._topics.of(cargo.priority.storage_class)
         self._delivery.launch(cargo, topic, loaded.payload)
 
@@ -341,6 +297,8 @@ class Uplink:
                 continue
             if flight.sent_at is not None:
                 self._delivery.repeat(flight)
+                if self._refusals.unheard(flight, now):
+                    continue
             if not self._publish(flight, now):
                 return
 
@@ -349,13 +307,13 @@ class Uplink:
         mid = self._dialler.publish(self._generation, flight.topic, flight.payload)
         if mid is None:
             return False
-        if flight.times_sent:
-            self.resent_batches += 1
         self.sent_batches += 1
         self.sent_bytes += len(flight.payload)
         self._messages.take(now, 1)
         self._bytes.take(now, len(flight.payload))
+        before = self._delivery.duplicates
         self._delivery.sent(flight, (self._generation, mid), now)
+        self.resent_batches += self._delivery.duplicates > before
         return True
 
     def _watch_silence(self) -> None:
@@ -365,8 +323,3 @@ class Uplink:
         )
         if self._generation is not None and now - oldest > SILENT_S:
             self._dialler.reset(self._generation, f"no confirmation for {SILENT_S:.0f} s")
-
-    def _open_reader(self) -> Reader:
-        if self._reader is None:
-            self._reader = self._make_reader()
-        return self._reader

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from agent.record import StorageClass
 from agent.store.rows import RowHead
@@ -15,7 +16,7 @@ from agent.uplink.endpoint import (
     QUOTA_EXCEEDED,
     RECEIVE_MAXIMUM_EXCEEDED,
 )
-from agent.uplink.flight import Cargo, Flight
+from agent.uplink.flight import STRIKES, Cargo, Flight, rows_of
 
 log = logging.getLogger("brain.uplink")
 
@@ -26,18 +27,31 @@ RETRY_S = 2.0
 
 
 class Refusals:
-    """Keeps the halves of what had to be split, and which class may not send just now."""
+    """Keeps the halves of what had to be split, and which class may not send just now.
+
+    `now` is in seconds of one monotonic clock.
+    """
 
     def __init__(self, delivery: Delivery, refuse: Callable[[RowHead, str], None]) -> None:
         self._delivery = delivery
         self._refuse = refuse
         self._paused: dict[StorageClass, float] = {}
+        self._problems: dict[StorageClass, str] = {}
+        self._doomed: list[RowHead] = []
         self.waiting: list[Cargo] = []
-        self.problem: str | None = None
 
-    def next_cargo(self) -> Cargo | None:
-        """A half that waits to be sent."""
-        return self.waiting.pop(0) if self.waiting else None
+    @property
+    def problem(self) -> str | None:
+        """What the broker refuses just now, None where it takes everything."""
+        return "; ".join(dict.fromkeys(list(self._problems.values()))) or None
+
+    def next_cargo(self, now: float) -> Cargo | None:
+        """A half that waits to be sent and may be."""
+        paused = self.paused(now)
+        for at, cargo in enumerate(self.waiting):
+            if cargo.priority.storage_class not in paused:
+                return self.waiting.pop(at)
+        return None
 
     def paused(self, now: float) -> frozenset[StorageClass]:
         """Classes that the broker does not let send."""
@@ -46,31 +60,46 @@ class Refusals:
 
     def confirmed(self, flight: Flight, code: int, now: float) -> None:
         """The broker answered a message: it has it, or it refuses it."""
+        storage_class = flight.storage_class
         if code < FAILURE:
-            self.problem = None
+            self._problems.pop(storage_class, None)
             self._delivery.confirm(flight)
         elif code in (QUOTA_EXCEEDED, RECEIVE_MAXIMUM_EXCEEDED):
-            self.problem = f"the broker's quota is exceeded (0x{code:02x}): sending slower"
+            self._problems[storage_class] = (
+                f"the broker's quota is exceeded (0x{code:02x}): sending slower"
+            )
             self._delivery.take_back(flight, now + SLOW_DOWN_S)
         elif code == NOT_AUTHORIZED:
-            self._paused[flight.storage_class] = now + PAUSE_S
-            self.problem = f"the broker does not allow {flight.topic}: correct its access rules"
-            log.warning("%s", self.problem)
-            self._delivery.take_back(flight, now + PAUSE_S)
+            text = f"the broker does not allow {flight.topic}: correct its access rules"
+            self._pause(storage_class, text, now)
+            # Its place in the window is for the classes that may send; its rows are open again.
+            self._delivery.remove(flight)
         else:
             flight.strikes += 1
             self._delivery.take_back(flight, now + RETRY_S)
             if code in (FORMAT_INVALID, PACKET_TOO_LARGE) or struck_out(flight):
-                self.judge([flight], certain=True)
+                self.judge([flight], now, certain=True)
 
-    def judge(self, blamed: Iterable[Flight], *, certain: bool = False) -> None:
+    def judge(self, blamed: Iterable[Flight], now: float, *, certain: bool = False) -> None:
         """Split what was refused too often."""
         for flight in blamed:
             if certain or struck_out(flight):
                 self._delivery.remove(flight)
-                self.split(flight.cargo, "refused by the broker")
+                cargo = replace(flight.cargo, suspect=True)
+                self.split(cargo, "refused by the broker", now)
 
-    def split(self, cargo: Cargo, reason: str) -> None:
+    def unheard(self, flight: Flight, now: float) -> bool:
+        """Split what was never acknowledged while others were; False where it is to be repeated.
+
+        A single record is repeated for ever: silence is no refusal, and nothing is lost by it.
+        """
+        if flight.silences < STRIKES or flight.cargo.n < 2:
+            return False
+        self._delivery.remove(flight)
+        self.split(flight.cargo, "never acknowledged", now)
+        return True
+
+    def split(self, cargo: Cargo, reason: str, now: float) -> None:
         """Send it in halves; a single record that does not pass is dropped with its row."""
         halves = cargo.halves()
         if halves is not None:
@@ -78,9 +107,30 @@ class Refusals:
         elif cargo.slices:
             head = cargo.slices[0].head
             log.error("record %d cannot be delivered, dropped: %s", cargo.slices[0].first, reason)
-            self.give_up(head, "refused")
+            self._delivery.give_up(head)
+            if head not in self._doomed:
+                self._doomed.append(head)
+        else:
+            self._pause(cargo.priority.storage_class, f"an account of drops is {reason}", now)
 
     def give_up(self, head: RowHead, reason: str) -> None:
         """Drop a row, with an account."""
         self._delivery.give_up(head)
         self._refuse(head, reason)
+
+    def settle(self) -> None:
+        """Drop the rows with a record that does not pass, once the rest of the row is through."""
+        if not self._doomed:
+            return
+        cargoes = [flight.cargo for flight in self._delivery.flights] + self.waiting
+        busy = set(rows_of(cargoes))
+        ripe = [head for head in self._doomed if (head.epoch, head.first) not in busy]
+        self._doomed = [head for head in self._doomed if head not in ripe]
+        for head in ripe:
+            self._refuse(head, "refused")
+
+    def _pause(self, storage_class: StorageClass, text: str, now: float) -> None:
+        if storage_class not in self.paused(now):
+            log.warning("%s", text)
+        self._paused[storage_class] = now + PAUSE_S
+        self._problems[storage_class] = text

@@ -73,6 +73,11 @@ class Topics:
         }
         return self.up(names[storage_class])
 
+    @property
+    def longest_batch_bytes(self) -> int:
+        """Bytes of the longest topic that batches go to."""
+        return max(len(self.of(storage_class).encode()) for storage_class in StorageClass)
+
     def chunk(self, sha256: str, number: int) -> str:
         """Where one chunk of a file goes."""
         return self.up(f"files/{sha256}/{number}")
