@@ -56,7 +56,9 @@ class Coordinator:
         self._table = Supervision()
         self.boot = clock.boot_id()
         state_dir.mkdir(parents=True, exist_ok=True)
-        quota = {StorageClass(k): v * 1_000_000 for k, v in config.store.quota_mb.model_dump().items()}
+        quota = {
+            StorageClass(k): v * 1_000_000 for k, v in config.store.quota_mb.model_dump().items()
+        }
         self.outbox = Outbox.open(state_dir, quota_bytes=quota)
         self.directory = state_dir
         self.catalogue = Catalogue()

@@ -29,7 +29,7 @@ TICK_S = 0.01
 DRAIN_S = 30.0
 SETTLE_S = 1.5
 """What was on the wires last is accepted by then: a driver repeats what was thinned within 1 s."""
-REPLAY_SETTLE_S = 8.0
+COUNTED_SETTLE_S = 8.0
 """The count of what was read may be thinned for 5 s after the last frame."""
 POLL_S = 0.25
 QUIET_POLLS = 3
@@ -172,7 +172,8 @@ class Run:
         """Wait until all is acknowledged; the audit as `brain audit --json` prints it."""
         deadline = time.monotonic() + DRAIN_S
         pause = threading.Event()
-        pause.wait(REPLAY_SETTLE_S if self._scenario.replay else SETTLE_S)
+        counted = self._scenario.replay or any(f.name == "can_flood" for f in self._scenario.faults)
+        pause.wait(COUNTED_SETTLE_S if counted else SETTLE_S)
         quiet = 0
         while time.monotonic() < deadline and quiet < QUIET_POLLS:
             self._ledger_collect()
