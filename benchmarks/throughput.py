@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import signal
 import sqlite3
 import subprocess
@@ -43,11 +44,6 @@ class Config(DriverConfig):
     seconds: int
 
 
-def noise(n: int) -> int:
-    """0..255 without a pattern that compresses."""
-    return (n * 2_654_435_761 >> 11 ^ n * 40_503 >> 5) & 0xFF
-
-
 class Source(Driver[Config]):
     """States `rate` records of three values a second, then nothing."""
 
@@ -56,13 +52,13 @@ class Source(Driver[Config]):
 
     def run(self, ctx: Context) -> None:
         """Every 20 ms as many records as are due."""
-        pause = threading.Event()
+        pause, draw = threading.Event(), random.Random(1)
         began = time.monotonic()
         sent, total = 0, self.config.rate * self.config.seconds
         while ctx.running():
             due = min(total, int((time.monotonic() - began) * self.config.rate))
-            for n in range(sent, due):
-                ctx.emit(GROUP, {path: noise(n + i) / 8 for i, path in enumerate(PATHS)})
+            for _ in range(sent, due):
+                ctx.emit(GROUP, {path: draw.getrandbits(8) / 8 for path in PATHS})
             sent = due
             pause.wait(0.02)
 
