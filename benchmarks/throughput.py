@@ -1,9 +1,9 @@
 """Records/s, CPU and bytes through ingest, store and uplink, with the real processes.
 
-A driver of this benchmark states numbered records as fast as it is told (--rate, default 1,850/s, for
+A driver of this benchmark states records as fast as it is told (--rate, default 1,850/s, for
 --seconds, default 20) to a real `brain run`, which commits them and sends them through the
-embedded broker to the real cloud end. Prints per process CPU per record, bytes written to flash, bytes on
-MQTT, and how long the last record took to the ledger. Nothing is asserted.
+embedded broker to the real cloud end. Prints per process CPU per record, bytes written to flash
+and bytes on MQTT. Nothing is asserted.
 """
 
 from __future__ import annotations
