@@ -24,6 +24,7 @@ from agent.config_secrets import reveal
 from agent.control import Board, Control
 from agent.health import AGENT, SOURCE, Supervision, self_report
 from agent.ingest import Inbound, Ingest, decode_groups
+from agent.listener import listener
 from agent.pipeline import Pipeline
 from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
@@ -255,13 +256,7 @@ def _listeners(run_dir: Path) -> Mapping[str, socket.socket]:
             sockets[name] = socket.socket(fileno=inherited[name])
             continue
         run_dir.mkdir(parents=True, exist_ok=True)
-        path = run_dir / f"{name}.sock"
-        path.unlink(missing_ok=True)
-        sock = socket.socket(socket.AF_UNIX, kind)
-        sock.bind(str(path))
-        os.chmod(path, 0o660)
-        sock.listen(64)
-        sockets[name] = sock
+        sockets[name] = listener(run_dir / f"{name}.sock", kind, 0o660)
     return sockets
 
 

@@ -25,7 +25,7 @@ def audit(
     as_json: AsJson = False,
 ) -> int:
     """Do the books balance? accepted = acknowledged + queued + dropped. Exit code 0 or 1."""
-    books = ask_or_read(places_of(config, run_dir, state_dir))
+    books = ask_or_read(places_of(config, run_dir, state_dir), state_dir)
     if as_json:
         output.json_text(books)
     else:
@@ -33,15 +33,26 @@ def audit(
     return OK if sound(books) else DEGRADED
 
 
-def ask_or_read(where: Places) -> Mapping[str, Any]:
-    """What the coordinator says; where none runs, what its outbox says. Raises NotRunning."""
+def ask_or_read(where: Places, stated: Path | None) -> Mapping[str, Any]:
+    """What the coordinator says; where none runs, what its outbox says. Raises NotRunning.
+
+    `stated` is the directory that an option named: another one's outbox is no answer then.
+    """
     try:
+        if stated is not None and not owns(where):
+            raise NotRunning(f"no brain in {where.run_dir} has its outbox in {where.state_dir}")
         answer: Mapping[str, Any] = Control(where.run_dir).ask("audit")
         return answer
     except NotRunning as error:
         if not (where.state_dir / "outbox.db").exists():
             raise NotRunning(f"{error}; there is no outbox in {where.state_dir} either") from error
         return read(where.state_dir)
+
+
+def owns(where: Places) -> bool:
+    """Whether the coordinator in this run directory has that outbox open. Raises NotRunning."""
+    directory = Control(where.run_dir).ask("status")["outbox"].get("directory")
+    return directory is None or Path(directory).absolute() == where.state_dir.absolute()
 
 
 def read(state_dir: Path) -> Mapping[str, Any]:

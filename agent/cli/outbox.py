@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from agent.cli import output
-from agent.cli.audit import ask_or_read, reading
+from agent.cli.audit import ask_or_read, owns, reading
 from agent.cli.client import Control, NotRunning
 from agent.cli.exits import DEGRADED, INVALID, OK, CliError
 from agent.cli.options import AsJson, ConfigFile, RunDir, StateDir, first_sentence
@@ -32,7 +32,7 @@ def stats(
 ) -> int:
     """Records and bytes of each class."""
     where = places_of(config, run_dir, state_dir)
-    classes, directory = _classes(where)
+    classes, directory = _classes(where, state_dir)
     if as_json:
         output.json_text({"directory": directory, "classes": classes})
         return OK
@@ -50,12 +50,14 @@ def stats(
     return OK
 
 
-def _classes(where: Places) -> tuple[dict[str, dict[str, Any]], str]:
+def _classes(where: Places, stated: Path | None) -> tuple[dict[str, dict[str, Any]], str]:
     """Numbers of each class and where the outbox is, from the coordinator or the files."""
     try:
+        if stated is not None and not owns(where):
+            return dict(ask_or_read(where, stated)["by_class"]), str(where.state_dir)
         outbox = Control(where.run_dir).ask("status")["outbox"]
     except NotRunning:
-        return dict(ask_or_read(where)["by_class"]), str(where.state_dir)
+        return dict(ask_or_read(where, stated)["by_class"]), str(where.state_dir)
     classes = {name: outbox[name] for name in ("alarm", "history", "bulk")}
     return classes, str(outbox.get("directory", where.state_dir))
 
