@@ -29,6 +29,8 @@ TICK_S = 0.01
 DRAIN_S = 30.0
 SETTLE_S = 1.5
 """What was on the wires last is accepted by then: a driver repeats what was thinned within 1 s."""
+RETURN_S = 5.0
+"""Restart, reconnection and a commit, of a part that was killed in the last seconds."""
 COUNTED_SETTLE_S = 8.0
 """The count of what was read may be thinned for 5 s after the last frame."""
 POLL_S = 0.25
@@ -174,6 +176,9 @@ class Run:
         pause = threading.Event()
         counted = self._scenario.replay or any(f.name == "can_flood" for f in self._scenario.faults)
         pause.wait(COUNTED_SETTLE_S if counted else SETTLE_S)
+        # A part that died at the end must be back, and have taken what the rings hold for it.
+        if self._ledger.died_after(boottime_ms() - round(RETURN_S * 1000)):
+            pause.wait(RETURN_S)
         quiet = 0
         while time.monotonic() < deadline and quiet < QUIET_POLLS:
             self._ledger_collect()

@@ -108,6 +108,11 @@ class Ledger:
             spans.append((start, at_ms))
         return sorted(spans)
 
+    def died_after(self, at_ms: int) -> bool:
+        """Whether a driver died, or the coordinator was down, after that boot time."""
+        downs = any(back is None or back >= at_ms for _, back in self.outages)
+        return downs or any(killed_ms >= at_ms for _, killed_ms in self.kills)
+
 
 def _lines(data: bytes) -> int:
     """SLCAN frames, or NMEA sentences whatever their line ends are."""
