@@ -1,0 +1,99 @@
+"""Token buckets and the pauses between attempts to connect."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.uplink.pace import MAX_PAUSE_S, MIN_PAUSE_S, Reconnect, TokenBucket
+
+
+def longest(low: float, high: float) -> float:
+    return high
+
+
+def test_a_bucket_lets_one_second_pass_at_once_and_pays_off_debts() -> None:
+    bucket = TokenBucket(10)
+    assert bucket.level(100.0) == 10
+    bucket.take(100.0, 25)
+    assert bucket.wait_s(100.0, 1) == 1.6
+    assert bucket.level(101.0) == -5
+    assert bucket.level(99.0) == -5, "a clock that goes back earns nothing"
+    assert bucket.level(500.0) == 10
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.floats(0.1, 5))))
+def test_a_bucket_keeps_its_rate(steps: list[tuple[float, float]]) -> None:
+    bucket, now, passed = TokenBucket(10), 0.0, 0.0
+    bucket.level(now)
+    for pause_s, amount in steps:
+        now += pause_s
+        if bucket.level(now) >= amount:
+            bucket.take(now, amount)
+            passed += amount
+    assert passed <= 10 + 10 * now + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("ages", "pauses"),
+    [
+        ([0], [2]),
+        ([0, 2, 6, 14, 30, 62, 9_999], [2, 2, 6, 14, 30, 60, 60]),
+    ],
+)
+def test_pauses_grow_with_the_age_of_the_trouble(ages: list[float], pauses: list[float]) -> None:
+    reconnect = Reconnect(longest)
+    assert [reconnect.pause_s(1_000.0 + age) for age in ages] == pauses
+
+
+@pytest.mark.parametrize(
+    ("held_s", "useful", "pause_s"),
+    [
+        (60.0, False, 2),  # it held
+        (1.0, True, 2),  # it was of use
+        (1.0, False, 51),  # it was of no use: the trouble goes on
+    ],
+)
+def test_what_ends_the_trouble(held_s: float, useful: bool, pause_s: float) -> None:
+    reconnect = Reconnect(longest)
+    reconnect.pause_s(0.0)
+    reconnect.connected(50.0)
+    if useful:
+        reconnect.useful()
+    assert reconnect.pause_s(50.0 + held_s) == pause_s
+
+
+def test_usefulness_counts_a_few_times_only() -> None:
+    reconnect, now, pauses = Reconnect(longest), 0.0, []
+    for _ in range(9):
+        reconnect.connected(now)
+        reconnect.useful()
+        pauses.append(reconnect.pause_s(now + 20))
+        now += 40
+    assert pauses == [2, 2, 2, 2, 2, 40, 60, 60, 60]
+
+
+def test_two_clients_of_one_name_soon_leave_each_other_in_peace() -> None:
+    reconnect, pauses = Reconnect(longest), []
+    for at in range(0, 100, 20):
+        reconnect.connected(at)
+        pauses.append(reconnect.pause_s(at + 1.0, taken_over=True))
+    assert pauses == [10, 20, 40, 60, 60]
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 500), st.booleans(), st.booleans(), st.booleans())),
+    st.randoms(use_true_random=False),
+)
+def test_a_pause_is_between_one_second_and_a_minute(steps, random) -> None:  # type: ignore[no-untyped-def]
+    reconnect, now = Reconnect(random.uniform), 0.0
+    for after_s, connects, useful, taken_over in steps:
+        now += after_s
+        if connects:
+            reconnect.connected(now)
+        if useful:
+            reconnect.useful()
+        now += after_s / 2
+        pause_s = reconnect.pause_s(now, taken_over=taken_over)
+        assert MIN_PAUSE_S <= pause_s <= MAX_PAUSE_S
