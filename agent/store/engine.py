@@ -120,12 +120,17 @@ class Engine:
         self.run(lambda _tx: None)
         return self.db
 
+    def empty_log(self) -> None:
+        """Copy the log into the file as far as that goes: the next commit reuses its space."""
+        if self._db is not None:
+            with suppress(sqlite3.Error):
+                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
     def _mark_file(self) -> None:
         """Bring "not closed cleanly" from the log into the file, once: the log could be lost."""
         if not self._marked:
             self._marked = True
-            with suppress(sqlite3.Error):
-                self.db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self.empty_log()
 
     @property
     def db(self) -> sqlite3.Connection:

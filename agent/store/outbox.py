@@ -79,6 +79,7 @@ class Outbox:
             if error.no_space:
                 self._squeezed = True
                 self._reserve.release()
+                self._engine.empty_log()
             raise
         self._squeezed = False
         self._commits += 1

@@ -68,8 +68,8 @@ class Salvage(msgspec.Struct):
 class State(msgspec.Struct):
     """All of it. `serial` counts commits, `token` names the last one, `clean` is set by close.
 
-    `unverified`: it was closed before the rows were looked through after an earlier kill.
-    `sums`: table -> CRC of the small tables, which have none of their own.
+    `sums`: table -> CRC of the small tables, which have none of their own. `unverified`: closed
+    before the rows were looked through after an earlier kill.
     """
 
     serial: int

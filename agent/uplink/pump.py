@@ -29,13 +29,13 @@ from agent.uplink.endpoint import (
     Events,
     Lost,
 )
-from agent.uplink.flight import Cargo, Flight, Slice
+from agent.uplink.flight import Cargo, Slice
 from agent.uplink.loading import Loader
 from agent.uplink.lookout import Lookout, Reader
-from agent.uplink.pace import BYTES_PER_S, MESSAGES_PER_S, TokenBucket
 from agent.uplink.payload import GroupOf
 from agent.uplink.plan import Link, Priority
 from agent.uplink.refusals import FAILURE, Refusals
+from agent.uplink.sending import Sender
 from agent.uplink.settings import UplinkConfig
 from agent.uplink.topics import Topics
 
@@ -45,8 +45,6 @@ IDLE_S = 0.5
 MIN_PAUSE_S = 0.01
 PACKET_OVERHEAD = 32
 """Of a PUBLISH beside topic and payload: header, lengths, message id, expiry, and some to spare."""
-SILENT_S = 20.0
-"""A broker that owes its confirmation this long is given up, however open the connection looks."""
 
 
 class Uplink:
@@ -76,16 +74,13 @@ class Uplink:
         self._lookout = Lookout(reader, self._delivery)
         self._loader = Loader(vehicle, config.format, groups)
         self._refusals = Refusals(self._delivery, refuse)
-        self._messages = TokenBucket(MESSAGES_PER_S)
-        self._bytes = TokenBucket(BYTES_PER_S)
-        self._generation: int | None = None
+        self._sender = Sender(self._dialler, self._delivery, self._refusals)
         self._max_payload = config.max_payload_kib * 1024
         self._window = config.window
         self._last: Priority | None = None
         self._pumped_at = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="uplink")
-        self.sent_batches = self.resent_batches = self.sent_bytes = 0
 
     def start(self) -> None:
         """Start pumping, and dialling where the uplink is enabled."""
@@ -125,9 +120,9 @@ class Uplink:
             "error": link.error or self._refusals.problem,
             "last_ack_age_s": None if last_ack is None else round(now - last_ack, 1),
             "in_flight": len(self._delivery.flights),
-            "sent_batches": self.sent_batches,
-            "resent_batches": self.resent_batches,
-            "sent_bytes": self.sent_bytes,
+            "sent_batches": self._sender.sent_batches,
+            "resent_batches": self._sender.resent_batches,
+            "sent_bytes": self._sender.sent_bytes,
             "duplicates_sent": self._delivery.duplicates,
         }
 
@@ -140,7 +135,7 @@ class Uplink:
             while not self._stop.is_set():
                 self._beat()
                 self._hear(self._pause_s())
-                if self._generation is not None:
+                if self._sender.generation is not None:
                     self._pump()
         finally:
             if self._config.enabled:
@@ -150,7 +145,7 @@ class Uplink:
     def _pause_s(self) -> float:
         """How long only an event can change anything."""
         now = time.monotonic()
-        if self._generation is None:
+        if self._sender.generation is None:
             return IDLE_S
         since = self._lookout.history_since
         moments = [
@@ -159,7 +154,7 @@ class Uplink:
         ]
         # What was due when it was last pumped and stayed waits for an event, not for the clock.
         pauses = [moment - now for moment in moments if moment and moment > self._pumped_at]
-        tokens_s = max(self._messages.wait_s(now, 1), self._bytes.wait_s(now, 1))
+        tokens_s = self._sender.wait_s(now)
         if tokens_s:
             pauses.append(tokens_s)
         return min([IDLE_S, *(max(MIN_PAUSE_S, pause_s) for pause_s in pauses)])
@@ -178,9 +173,9 @@ class Uplink:
         match event:
             case Connected():
                 self._connected(event)
-            case Lost() if event.generation == self._generation:
+            case Lost() if event.generation == self._sender.generation:
                 log.warning("uplink down: %s", event.reason)
-                self._generation = None
+                self._sender.generation = None
                 blamed = self._delivery.lost(
                     now, by_peer=event.by_peer, stated=event.code is not None
                 )
@@ -198,7 +193,7 @@ class Uplink:
 
     def _connected(self, event: Connected) -> None:
         log.info("uplink up: %s", self._config.address)
-        self._generation = event.generation
+        self._sender.generation = event.generation
         self._max_payload = self._config.max_payload_kib * 1024
         if event.maximum_packet is not None:
             # The limit is for the whole packet.
@@ -224,16 +219,16 @@ class Uplink:
     def _pump(self) -> None:
         self._pumped_at = time.monotonic()
         try:
-            self._watch_silence()
+            self._sender.watch_silence()
             self._refusals.settle()
-            self._send_due()
-            while self._generation is not None and not self._stop.is_set():
+            self._sender.send_due()
+            while self._sender.generation is not None and not self._stop.is_set():
                 self._beat()
                 cargo = self._next_cargo()
                 if cargo is None:
                     return
                 self._launch(cargo)
-                self._send_due()
+                self._sender.send_due()
         except READ_ERRORS as error:
             # The writer replaces a damaged file; the next look finds the new one.
             log.warning("the outbox cannot be read just now: %s", error)
@@ -264,8 +259,8 @@ class Uplink:
             unconfirmed_bytes=unconfirmed,
             max_payload=self._max_payload,
             expansion=self._loader.expansion,
-            messages=self._messages.level(now),
-            nbytes=self._bytes.level(now),
+            messages=self._sender.messages.level(now),
+            nbytes=self._sender.nbytes.level(now),
             paused=self._refusals.paused(now),
             linger_s=self._config.linger_s,
             last=self._last,
@@ -285,41 +280,3 @@ class Uplink:
             return
         topic = self._topics.of(cargo.priority.storage_class)
         self._delivery.launch(cargo, topic, loaded.payload)
-
-    def _send_due(self) -> None:
-        now = time.monotonic()
-        for flight in self._delivery.due(now):
-            if self._generation is None or self._messages.level(now) < 1:
-                return
-            in_the_air = [f for f in self._delivery.unconfirmed if f is not flight]
-            if in_the_air and (flight.suspect or any(f.suspect for f in in_the_air)):
-                # Alone, so that a refusal proves something.
-                continue
-            if flight.sent_at is not None:
-                self._delivery.repeat(flight)
-                if self._refusals.unheard(flight, now):
-                    continue
-            if not self._publish(flight, now):
-                return
-
-    def _publish(self, flight: Flight, now: float) -> bool:
-        assert self._generation is not None
-        mid = self._dialler.publish(self._generation, flight.topic, flight.payload)
-        if mid is None:
-            return False
-        self.sent_batches += 1
-        self.sent_bytes += len(flight.payload)
-        self._messages.take(now, 1)
-        self._bytes.take(now, len(flight.payload))
-        before = self._delivery.duplicates
-        self._delivery.sent(flight, (self._generation, mid), now)
-        self.resent_batches += self._delivery.duplicates > before
-        return True
-
-    def _watch_silence(self) -> None:
-        now = time.monotonic()
-        oldest = min(
-            (f.sent_at for f in self._delivery.unconfirmed if f.sent_at is not None), default=now
-        )
-        if self._generation is not None and now - oldest > SILENT_S:
-            self._dialler.reset(self._generation, f"no confirmation for {SILENT_S:.0f} s")

@@ -196,7 +196,7 @@ def test_flipped_bytes_in_each_page(
 def test_garbage_over_the_open_file(
     seed: int, original: tuple[Path, Truth, Totals], tmp_path: Path
 ) -> None:
-    directory, truth, _totals = original
+    directory, truth, _ = original
     copy = tmp_path / "state"
     shutil.copytree(directory, copy)
     running = open_outbox(copy)
