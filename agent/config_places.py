@@ -76,3 +76,15 @@ def make_run_directory(run_dir: Path) -> None:
             f"run directory {run_dir} is not writable for you; run as the user that owns it "
             f"(mode {stat.filemode(found.st_mode)}), or choose another one with --run-dir"
         )
+
+
+def make_state_directory(state_dir: Path) -> None:
+    """Create a directory of the outbox or of a driver. Raises PlaceUnusable."""
+    advice = "choose another one with --state-dir or agent.state_dir"
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        text = f"state directory {state_dir}: {error.strerror}; {advice}"
+        raise PlaceUnusable(text) from error
+    if not os.access(state_dir, os.W_OK | os.X_OK):
+        raise PlaceUnusable(f"state directory {state_dir} is not writable for you; {advice}")

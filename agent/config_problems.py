@@ -160,6 +160,8 @@ def _fix(path: KeyPath, value: object, node: Mapping[str, Any]) -> str:
     if isinstance(value, str):
         if "enum" in node:
             near = nearest(value, [str(word) for word in node["enum"]])
+            if near is not None and near not in node["enum"]:
+                return f"{key} = {near}, without quotes"
             if near is not None:
                 return f'did you mean "{near}"?'
         kinds = {"integer": r"[+-]?\d+", "number": r"[+-]?\d+(\.\d+)?", "boolean": "true|false"}

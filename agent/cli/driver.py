@@ -9,11 +9,12 @@ from pathlib import Path
 from agent import registry
 from agent.cli.arguments import Arguments
 from agent.cli.driver_types import resolve
-from agent.cli.exits import INVALID, CliError
+from agent.cli.exits import DEGRADED, INVALID, CliError
 from agent.cli.logs import configure
 from agent.cli.places import places
 from agent.config_drivers import driver_config, driver_sections
 from agent.config_files import Section, Tree, read
+from agent.config_places import PlaceUnusable, make_state_directory
 from agent.config_problems import ConfigInvalid, did_you_mean
 from agent.protocol import Notifier
 
@@ -36,6 +37,11 @@ def main(arguments: Sequence[str]) -> int:
     from agent.host import Host
 
     where = places(tree, options.run_dir, options.state_dir)
+    workdir = where.state_dir / "drivers" / name
+    try:
+        make_state_directory(workdir)
+    except PlaceUnusable as error:
+        raise CliError(str(error), DEGRADED) from error
     failpoints = os.environ.get("BRAIN_FAILPOINTS")
     type_name = str(section.values["type"])
     host = Host(
@@ -44,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         registry.find(type_name).version,
         found(driver_config(section, found.config_model)),
         where.run_dir / "ingest.sock",
-        where.state_dir / "drivers" / name,
+        workdir,
         failpoints=Path(failpoints) if failpoints else None,
         notifier=Notifier(),
     )

@@ -12,7 +12,7 @@ from agent.cli.logs import configure
 from agent.cli.places import Places, places
 from agent.config import Config, ConfigInvalid, load
 from agent.config_files import SECRET_KEYS
-from agent.config_places import PlaceUnusable, make_run_directory
+from agent.config_places import PlaceUnusable, make_run_directory, make_state_directory
 from agent.config_secrets import SecretUnavailable, reveal
 
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def prepare(file: Path, run_dir: Path | None, state_dir: Path | None) -> tuple[Config, Places]:
-    """A config that is valid in this very process, secrets included, and a usable run directory."""
+    """A config that is valid in this very process, secrets included, and usable directories."""
     loaded = load(file)
     problems = list(loaded.problems)
     for path in SECRET_KEYS:
@@ -51,6 +51,7 @@ def prepare(file: Path, run_dir: Path | None, state_dir: Path | None) -> tuple[C
     where = places(loaded.tree, run_dir, state_dir)
     try:
         make_run_directory(where.run_dir)
+        make_state_directory(where.state_dir)
     except PlaceUnusable as error:
         raise CliError(str(error), DEGRADED) from error
     return config, where

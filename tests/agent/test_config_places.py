@@ -11,6 +11,7 @@ from agent import config_places
 from agent.config_places import (
     PlaceUnusable,
     make_run_directory,
+    make_state_directory,
     run_directory,
     state_directory,
 )
@@ -62,3 +63,12 @@ def test_a_run_directory_that_cannot_be_used_says_why(
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     with pytest.raises(PlaceUnusable, match="belongs to user"):
         make_run_directory(tmp_path)
+
+
+def test_a_state_directory_that_cannot_be_used_says_why(tmp_path: Path) -> None:
+    make_state_directory(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").touch()
+    for wrong in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/none")):
+        with pytest.raises(PlaceUnusable, match=f"{wrong}: .*--state-dir"):
+            make_state_directory(wrong)
