@@ -18,7 +18,7 @@ from agent.clock import OffsetRow
 from agent.record import StorageClass
 from agent.store import aside, opening, schema
 from agent.store.opening import Memory, Opened
-from agent.store.room import sync_directory
+from agent.store.room import room_left, sync_directory
 from agent.store.rows import OutboxFull
 from agent.store.transaction import Books, Moved, Transaction
 
@@ -264,8 +264,10 @@ class Engine:
 
     def _refusal(self, error: Exception) -> OutboxFull:
         full = isinstance(error, sqlite3.Error) and schema.is_full(error)
+        # SQLite calls it an I/O error where its shared index finds no room.
+        full = full or room_left(self._directory) < schema.PAGE_BYTES * 64
         if full:
-            cure = "free space on that disk or lower store.quota_mb"
+            cure = "the disk is full: free space on it or lower store.quota_mb"
         else:
             cure = "check that disk (mounted read-only, failing?) and its permissions"
         return OutboxFull(

@@ -86,6 +86,15 @@ def take_suspicion(directory: Path) -> bool:
     return True
 
 
+def room_left(directory: Path) -> int:
+    """Bytes that may still be written to the disk of a directory; 0 where that is not known."""
+    try:
+        disk = os.statvfs(directory)
+    except OSError:
+        return 0
+    return disk.f_bavail * disk.f_frsize
+
+
 def sync_directory(directory: Path) -> None:
     """Make renames and new names durable."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
