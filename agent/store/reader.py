@@ -192,7 +192,13 @@ class OutboxReader:
 
     def _heads(self, storage_class: StorageClass, sql: str, key: int, limit: int) -> list[RowHead]:
         heads = []
+        rising, before = "DESC" not in sql, key
         for row_key, first, last, n, epoch, boot, nbytes in self._ask(sql, (key, limit)):
+            if rising and row_key <= before:
+                # Under a damaged page keys may run in a circle: whoever pages would never end.
+                suspect(self._directory)
+                break
+            before = row_key
             known = body.sound(row_key, first, last, n) and isinstance(epoch, str)
             if not known or self._epoch_index(epoch) != row_key >> EPOCH_SHIFT:
                 suspect(self._directory)

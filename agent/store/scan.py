@@ -56,11 +56,13 @@ def read(db: sqlite3.Connection, storage_class: StorageClass, after: int) -> Bat
                 if sound(item[0], item[1], item[2], item[3]):
                     at = item[0]
     except (sqlite3.DatabaseError, OverflowError, UnicodeError):
-        # The sqlite3 module steps ahead of the row it gives: the last good one may be missing.
+        # The sqlite3 module steps ahead of the row it gives: the last good one may be missing. It
+        # is broken even where that works: SQLite checks a page only when it loads it.
         last = _next_intact(db, storage_class, at)
-        if last is None:
-            return Batch(rows, bad, at, broken=True)
-        return Batch([*rows, last], bad, last.id, broken=False)
+        if last is not None:
+            rows.append(last)
+            at = last.id
+        return Batch(rows, bad, at, broken=True)
     if seen < STEP_ROWS:
         return Batch(rows, bad, None, broken=False)
     return Batch(rows, bad, max(at, after), broken=at == after)

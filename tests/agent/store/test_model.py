@@ -194,7 +194,7 @@ class Books(RuleBasedStateMachine):
 
 TestBooks = Books.TestCase
 TestBooks.settings = settings(
-    max_examples=int(os.environ.get("BRAIN_EXAMPLES", "50")),
+    max_examples=int(os.environ.get("BRAIN_EXAMPLES", "30")),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),
