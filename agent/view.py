@@ -57,7 +57,7 @@ class View:
         ]
         if of.pipeline.problem:
             problems.insert(0, of.pipeline.problem)
-        if uplink["state"] == "down":
+        if uplink["state"] == "down" or uplink.get("error"):
             problems.append(f"uplink: {uplink.get('error') or 'down'}")
         rows = of.clock.rows
         mine = [row for row in rows if row.boot == of.boot]
