@@ -68,7 +68,7 @@ test-kills: $(STAMP)
 	$(BIN)/python tests/hil/random_kills.py --runs $(RUNS)
 
 bench: $(STAMP)
-	@for script in start receive_decode uplink_codec flash_bytes full_bus; do \
+	@for script in start receive_decode uplink_codec flash_bytes throughput full_bus; do \
 		echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; echo; done
 
 clean:

@@ -24,6 +24,7 @@ from agent.config_secrets import reveal
 from agent.control import Board, Control
 from agent.health import AGENT, SOURCE, Supervision, self_report
 from agent.ingest import Inbound, Ingest, decode_groups
+from agent.listener import listener
 from agent.pipeline import Pipeline
 from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
@@ -56,7 +57,9 @@ class Coordinator:
         self._table = Supervision()
         self.boot = clock.boot_id()
         state_dir.mkdir(parents=True, exist_ok=True)
-        quota = {StorageClass(k): v << 20 for k, v in config.store.quota_mb.model_dump().items()}
+        quota = {
+            StorageClass(k): v * 1_000_000 for k, v in config.store.quota_mb.model_dump().items()
+        }
         self.outbox = Outbox.open(state_dir, quota_bytes=quota)
         self.directory = state_dir
         self.catalogue = Catalogue()
@@ -144,11 +147,10 @@ class Coordinator:
             part.start()
         self._notifier.send(READY=1, STATUS="recording")
         log.info(
-            "recording for %s, outbox %s (%s), ready after %.2f s",
+            "recording for %s, outbox %s (%s)",
             self.config.vehicle.id,
             self.directory,
             self.outbox.opened,
-            self.uptime_s(),
         )
         failed = self._watch()
         self._notifier.send(STOPPING=1)
@@ -254,13 +256,7 @@ def _listeners(run_dir: Path) -> Mapping[str, socket.socket]:
             sockets[name] = socket.socket(fileno=inherited[name])
             continue
         run_dir.mkdir(parents=True, exist_ok=True)
-        path = run_dir / f"{name}.sock"
-        path.unlink(missing_ok=True)
-        sock = socket.socket(socket.AF_UNIX, kind)
-        sock.bind(str(path))
-        os.chmod(path, 0o660)
-        sock.listen(64)
-        sockets[name] = sock
+        sockets[name] = listener(run_dir / f"{name}.sock", kind, 0o660)
     return sockets
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,6 +30,8 @@ def run_directory(explicit: str | Path | None, environ: Mapping[str, str]) -> Pa
         return SYSTEM_RUN
     if environ.get("XDG_RUNTIME_DIR"):
         return Path(environ["XDG_RUNTIME_DIR"]) / "brain"
+    import tempfile
+
     return Path(environ.get("TMPDIR") or tempfile.gettempdir()) / f"brain-{os.getuid()}"
 
 

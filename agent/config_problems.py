@@ -200,10 +200,16 @@ def _bounds(node: Mapping[str, Any]) -> str:
 
 
 def _follow(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Resolve `$ref`, also where pydantic wraps it in `allOf`; descriptions beside it win."""
-    while "$ref" in node:
-        target = schema
-        for step in str(node["$ref"]).removeprefix("#/").split("/"):
-            target = target[step]
-        node = {**target, **{key: item for key, item in node.items() if key != "$ref"}}
-    return node
+    """Resolve `$ref`, and "X or nothing" to X; what stands beside it wins."""
+    while True:
+        beside = {key: item for key, item in node.items() if key not in ("$ref", "anyOf")}
+        kinds = [part for part in node.get("anyOf", ()) if part.get("type") != "null"]
+        if "$ref" in node:
+            target = schema
+            for step in str(node["$ref"]).removeprefix("#/").split("/"):
+                target = target[step]
+            node = {**target, **beside}
+        elif len(kinds) == 1:
+            node = {**kinds[0], **beside}
+        else:
+            return node

@@ -99,6 +99,7 @@ class Host:
         self._loop = DriverLoop(
             name, driver, self.ctx, self._stop, self._waker.wake, backoff=backoff, clock=clock
         )
+        self._driver = driver
         self._verbs = Verbs(name, driver, self.ctx)
         hello = Hello(
             name=name,
@@ -193,6 +194,8 @@ class Host:
 
     def _report(self, beating: bool) -> None:
         device = self._loop.device if beating else "stalled: the driver does not beat"
+        if device == "ok":
+            device = self._driver.device
         if device != self._device:
             if device == "ok" and self._device != "starting":
                 log.info("%s: the device is back", self._name)

@@ -101,6 +101,9 @@ class Driver(ABC, Generic[C]):
 
     config_model: ClassVar[type[DriverConfig]]
     groups: ClassVar[tuple[Group, ...]]
+    device: str = "ok"
+    """What there is to say of a device that is open and yet of no use ("silent for 12 s, ..."):
+    one line for `brain status`. A driver may set it at any time; "ok" takes it back."""
 
     def __init__(self, config: C) -> None:
         """Keep the config; touch no hardware here."""

@@ -151,7 +151,9 @@ class Child:
             if pid == 0:
                 return
             code = os.waitstatus_to_exitcode(status)
-            if code == EXIT_CONFIG:
+            if self.phase is Phase.REFUSED:
+                log.debug("%s: ended", self.name)
+            elif code == EXIT_CONFIG:
                 log.error("%s: refused its configuration, not started again", self.name)
                 self.phase = Phase.REFUSED
             else:

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.config import Config
+from agent.listener import listener
 from agent.protocol import LISTEN_FDS_START
 from agent.supervised import Child, Limits
 
@@ -45,8 +46,8 @@ class Up:
         self._selector = selectors.DefaultSelector()
         self._stopping = False
         self._lock_fd = _lock(run_dir)
-        self._ingest = _listener(run_dir / "ingest.sock", socket.SOCK_SEQPACKET)
-        self._control = _listener(run_dir / "control.sock", socket.SOCK_STREAM)
+        self._ingest = _listen(run_dir / "ingest.sock", socket.SOCK_SEQPACKET)
+        self._control = _listen(run_dir / "control.sock", socket.SOCK_STREAM)
         self._wake_r, self._wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         # -P: a folder named "agent" in the current directory is not meant.
         command = [sys.executable, "-P", "-m", "agent.cli.main"]
@@ -153,19 +154,10 @@ def _lock(run_dir: Path) -> int:
     return fd
 
 
-def _listener(path: Path, kind: socket.SocketKind) -> socket.socket:
+def _listen(path: Path, kind: socket.SocketKind) -> socket.socket:
     """A listening socket at `path`, its descriptor out of the way of LISTEN_FDS."""
-    path.unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX, kind) as sock:
-        try:
-            sock.bind(str(path))
-        except OSError as error:
-            raise OSError(
-                error.errno, f"{path}: cannot listen: {error.strerror}; try a shorter --run-dir"
-            ) from None
-        sock.listen(64)
+    with listener(path, kind, 0o600) as sock:
         fd = fcntl.fcntl(sock.fileno(), fcntl.F_DUPFD_CLOEXEC, _FIRST_SAFE_FD)
-    os.chmod(path, 0o600)
     return socket.socket(fileno=fd)
 
 

@@ -34,8 +34,11 @@ MAX_OFFSETS = 2_000
 """Rows of one boot's table of UTC offsets. A clock that drifts by 20 ppm gains 18 rows a day."""
 MAX_BOOTS = 1_000
 MAX_NAME = 512
-"""Characters of a source, group, path or reason."""
-MAX_BLOB_TEXT = 4_096
+"""Characters of a source, group or path."""
+MAX_TEXT = 65_536
+"""Characters of a text value."""
+MAX_PHRASE = 4_096
+"""Characters of a drop's reason, of a blob's path or media type."""
 
 _VEHICLE = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _ID = re.compile(r"[0-9a-f]{32}\Z")
@@ -119,6 +122,18 @@ def check_name(text: str, what: str) -> str:
     return text
 
 
+def check_group(text: str) -> str:
+    """Like a name, but empty for records of which nobody declared the group."""
+    return text and check_name(text, "group")
+
+
+def check_text(text: str, path: str) -> str:
+    """A value."""
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"{path}: a text of {len(text)} characters, at most {MAX_TEXT}")
+    return text
+
+
 def check_kind(text: str) -> str:
     if text not in KINDS:
         raise ValueError(f"kind: {text[:80]!r} is none of {', '.join(sorted(KINDS))}")
@@ -150,14 +165,14 @@ def check_drop(drop: Drop) -> Drop:
         raise ValueError(f"drops: {drop.first}..{drop.last} is not a range of seq")
     if not 0 <= drop.n <= drop.last - drop.first + 1:
         raise ValueError(f"drops: {drop.n} records in {drop.first}..{drop.last}")
-    if len(drop.reason) > MAX_NAME:
-        raise ValueError(f"drops: a reason of {len(drop.reason)} characters, at most {MAX_NAME}")
+    if len(drop.reason) > MAX_PHRASE:
+        raise ValueError(f"drops: a reason of {len(drop.reason)} characters, at most {MAX_PHRASE}")
     return drop
 
 
 def check_blob(blob: Blob) -> Blob:
-    if max(len(blob.path), len(blob.media_type)) > MAX_BLOB_TEXT:
-        raise ValueError(f"blobs: path or media type longer than {MAX_BLOB_TEXT} characters")
+    if max(len(blob.path), len(blob.media_type)) > MAX_PHRASE:
+        raise ValueError(f"blobs: path or media type longer than {MAX_PHRASE} characters")
     if not 0 <= blob.size <= INT64_MAX:
         raise ValueError(f"blobs: size {blob.size} is not a number of bytes")
     if _SHA256.match(blob.sha256) is None:

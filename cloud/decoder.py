@@ -19,7 +19,6 @@ from cloud.batch import (
     CLASSES,
     INT64_MAX,
     INT64_MIN,
-    MAX_NAME,
     MAX_TIME_MS,
     MAX_VALUES,
     OFFSET_SOURCES,
@@ -34,10 +33,12 @@ from cloud.batch import (
     check_boottime,
     check_count,
     check_drop,
+    check_group,
     check_id,
     check_kind,
     check_name,
     check_offsets,
+    check_text,
     check_vehicle,
     merged_boots,
 )
@@ -202,7 +203,7 @@ def _groups(
     heads = []
     room = MAX_VALUES
     for group, where in zip(groups, places, strict=True):
-        source, name = check_name(group.source, "source"), check_name(group.name, "group")
+        source, name = check_name(group.source, "source"), check_group(group.name)
         heads.append((source, name, check_kind(group.kind)))
         seen: set[str] = set()
         for column in group.columns:
@@ -269,10 +270,7 @@ def _values(column: pb.Column, path: str) -> Sequence[Scalar]:
             raise ValueError(f"{path}: a value that is not finite")
         return reals
     if column.text:
-        texts = list(column.text)
-        if max(map(len, texts)) > MAX_NAME * 8:
-            raise ValueError(f"{path}: a text of more than {MAX_NAME * 8} characters")
-        return texts
+        return [check_text(text, path) for text in column.text]
     return list(column.flag)
 
 

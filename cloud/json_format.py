@@ -3,7 +3,7 @@
 `{"v":1, "vehicle":.., "epoch":hex, "boots":[{"boot":hex, "offsets":[[from, offset, source], ..]}],
 "drops":[[class, first, last, count, reason], ..], "records":[[seq, source, group, boot index,
 boottime_ms, kind, {path: value}, {path: state}, blob or null], ..]}` in UTF-8. A blob is
-`{"path", "media_type", "size", "sha256"}`. Unknown keys are ignored.
+`[path, media_type, size, sha256]` or an object with these keys. Unknown keys are ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import msgspec
 from cloud.batch import (
     INT64_MAX,
     INT64_MIN,
-    MAX_NAME,
     MAX_VALUES,
     STATES,
     Batch,
@@ -28,10 +27,12 @@ from cloud.batch import (
     check_boottime,
     check_count,
     check_drop,
+    check_group,
     check_id,
     check_kind,
     check_name,
     check_offsets,
+    check_text,
     check_vehicle,
     merged_boots,
 )
@@ -59,7 +60,7 @@ class _Record(msgspec.Struct, array_like=True):
     kind: str
     values: dict[str, int | float | str | bool]
     states: dict[str, str]
-    blob: _Blob | None
+    blob: tuple[str, str, int, str] | _Blob | None
 
 
 class _Message(msgspec.Struct):
@@ -119,23 +120,29 @@ def _record(row: _Record, boots: list[str]) -> Record:
             raise ValueError(f"{path}: state {state[:80]!r} is not known")
         if path in row.values:
             raise ValueError(f"{path}: both a value and a state in seq {row.seq}")
-    blob = row.blob
     return Record(
         row.seq,
         check_name(row.source, "source"),
-        check_name(row.group, "group"),
+        check_group(row.group),
         check_kind(row.kind),
         boots[row.boot],
         check_boottime(row.boottime_ms),
         row.values,
         row.states,
-        check_blob(Blob(blob.path, blob.media_type, blob.size, blob.sha256)) if blob else None,
+        _blob(row.blob),
     )
+
+
+def _blob(stated: tuple[str, str, int, str] | _Blob | None) -> Blob | None:
+    if stated is None:
+        return None
+    if isinstance(stated, _Blob):
+        stated = (stated.path, stated.media_type, stated.size, stated.sha256)
+    return check_blob(Blob(*stated))
 
 
 def _check_value(path: str, value: Scalar) -> None:
     if isinstance(value, str):
-        if len(value) > MAX_NAME * 8:
-            raise ValueError(f"{path}: a text of more than {MAX_NAME * 8} characters")
+        check_text(value, path)
     elif isinstance(value, int) and not INT64_MIN <= value <= INT64_MAX:
         raise ValueError(f"{path}: a number beyond 64 bits")

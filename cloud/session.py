@@ -174,7 +174,7 @@ class Session:
                 self._hang_up()
             if time.monotonic() - began >= HEALTHY_S:
                 backoff_s = FIRST_BACKOFF_S
-            self._stop.wait(backoff_s * random.uniform(0.75, 1.0))
+            self._stop.wait(max(FIRST_BACKOFF_S, backoff_s * random.uniform(0.5, 1.0)))
             backoff_s = min(2 * backoff_s, LAST_BACKOFF_S)
 
     def _connect(self) -> None:

@@ -18,7 +18,7 @@ from simulator.faults import WORLD, unjudged, world_faults
 from simulator.injector import Injector, boottime_ms
 from simulator.ledger import Ledger
 from simulator.processes import StartFailed, ask, brain
-from simulator.replay import replay_can, replay_nmea
+from simulator.replay import ReplayError, replay_can, replay_nmea
 from simulator.report import CloudLedger, make
 from simulator.scenario import SOURCE_OF_REPLAY, Misuse, Scenario, arguments
 from simulator.screen import books, clock_text, fault_words, progress, say
@@ -27,9 +27,20 @@ from simulator.vehicle import Vehicle
 
 TICK_S = 0.01
 DRAIN_S = 30.0
-QUIET_POLLS = 4
-"""An outbox that was empty this often in a row, 0.5 s apart, is empty."""
-READ_COUNTERS = {"can": "Vehicle.Bus.Can.FramesRead", "nmea": "Vehicle.Bus.Gnss.SentencesRead"}
+SETTLE_S = 1.5
+"""What was on the wires last is accepted by then: a driver repeats what was thinned within 1 s."""
+RETURN_S = 5.0
+"""Restart, reconnection and a commit, of a part that was killed in the last seconds."""
+COUNTED_SETTLE_S = 8.0
+"""The count of what was read may be thinned for 5 s after the last frame."""
+POLL_S = 0.25
+QUIET_POLLS = 3
+"""An outbox that was empty this often in a row is empty."""
+COUNTERS = {
+    "can": ("Vehicle.Bus.Can.FramesRead", "Vehicle.Bus.Can.FramesRejected"),
+    "nmea": ("Vehicle.Bus.Gnss.SentencesRead", "Vehicle.Bus.Gnss.SentencesRejected"),
+}
+"""What the drivers count: read and rejected. A frame that was rejected was read before."""
 
 
 class Run:
@@ -38,11 +49,12 @@ class Run:
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
         self._stop = threading.Event()
+        # Before anything is started: a corrupt capture is refused here.
+        self._replays = self._open_replays()
         self._stage = Stage(scenario)
         self._ledger = Ledger()
         replayed = {SOURCE_OF_REPLAY[kind] for kind in scenario.replay}
         self._vehicle = Vehicle(scenario.seed, sources=tuple({"gnss", "fms"} - replayed))
-        self._replays = self._open_replays()
         self._replay_done = not scenario.replay
         self._replayed: dict[str, int] = dict.fromkeys(scenario.replay, 0)
         self._next = next(self._replays, None)
@@ -98,7 +110,7 @@ class Run:
             f"MQTT 127.0.0.1:{self._stage.broker_port}   "
             f"(try: mosquitto_sub -V 5 -p {self._stage.broker_port} -t 'brain/#' -v)"
         )
-        say(f"Status from another terminal: brain status --run-dir {self._stage.run_dir}")
+        say(f"From another terminal: brain status, brain watch --run-dir {self._stage.run_dir}")
         for fault in s.faults:
             say(f"  at {clock_text(fault.start_s)} {fault_words(fault.name, fault.driver)}")
         if s.duration_s is None and not s.replay:
@@ -109,6 +121,7 @@ class Run:
         self._zero_ms = boottime_ms()
         started = time.monotonic()
         told, shown = -1, frozenset[str]()
+        to_come = sorted(s.faults, key=lambda fault: fault.start_s)
         while not self._stop.is_set():
             now_s = (time.monotonic() - started) * s.speed
             if s.duration_s is not None:
@@ -117,6 +130,9 @@ class Run:
             injector.step(now_s)
             self._ledger_collect()
             self._stage.check()
+            while to_come and to_come[0].start_s <= now_s and not s.headless:
+                fault = to_come.pop(0)
+                say(f"{clock_text(now_s):>6}  --- {fault_words(fault.name, fault.driver)}")
             active = frozenset(str(fault) for fault in injector.active(now_s))
             if not s.headless and (active != shown or int(now_s) != told):
                 told, shown = int(now_s), active
@@ -157,12 +173,16 @@ class Run:
     def _drain(self) -> dict[str, object]:
         """Wait until all is acknowledged; the audit as `brain audit --json` prints it."""
         deadline = time.monotonic() + DRAIN_S
+        pause = threading.Event()
+        counted = self._scenario.replay or any(f.name == "can_flood" for f in self._scenario.faults)
+        pause.wait(COUNTED_SETTLE_S if counted else SETTLE_S)
+        # A part that died at the end must be back, and have taken what the rings hold for it.
+        if self._ledger.died_after(boottime_ms() - round(RETURN_S * 1000)):
+            pause.wait(RETURN_S)
         quiet = 0
-        # A counter of what was read may be thinned for 5 s after the last frame.
-        quiet_needed = QUIET_POLLS + (14 if self._scenario.replay else 0)
-        while time.monotonic() < deadline and quiet < quiet_needed:
+        while time.monotonic() < deadline and quiet < QUIET_POLLS:
             self._ledger_collect()
-            threading.Event().wait(0.5)
+            pause.wait(POLL_S)
             audit = ask(self._stage.run_dir, "audit")
             quiet = quiet + 1 if audit is not None and audit.get("queued") == 0 else 0
         # Status goes on being stated while we look: what counts is an audit with an empty queue.
@@ -201,7 +221,8 @@ class Run:
                 kind: {
                     "written": self._ledger.written.get(SOURCE_OF_REPLAY[kind], 0),
                     "emitted": self._replayed[kind],
-                    "read": cloud.total(READ_COUNTERS[kind]),
+                    "read": cloud.total(COUNTERS[kind][0]),
+                    "rejected": cloud.total(COUNTERS[kind][1]),
                 }
                 for kind in s.replay
             }
@@ -229,9 +250,9 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; errors are one line each."""
     try:
         return Run(arguments(sys.argv[1:] if argv is None else argv)).go()
-    except (Misuse, StartFailed) as error:
+    except (Misuse, ReplayError, StartFailed) as error:
         sys.stderr.write(f"brain simulate: {error}\n")
-        return 2 if isinstance(error, Misuse) else 1
+        return 1 if isinstance(error, StartFailed) else 2
     except OSError as error:
         sys.stderr.write(f"brain simulate: {error}\n")
         return 1

@@ -20,6 +20,8 @@ DRIVER = ("driver_kill", "driver_segfault", "driver_hang", "driver_raise", "driv
 UNJUDGED = ("driver_segfault", "driver_hang", "driver_raise", "driver_flood")
 """The driver that they befall is not judged: only its own data may suffer."""
 NAMES = ("no_network", *WORLD, *KILLS, "driver_hang", "driver_raise", "driver_flood")
+DRIVERS = ("gnss", "fms")
+"""Those of the simulated vehicle."""
 SOURCE_OF = {"tunnel": "gnss", "gnss_garbage": "gnss", "can_silent": "fms", "can_flood": "fms"}
 DEFAULT_S = {
     "no_network": 10.0,
@@ -66,6 +68,8 @@ def parse(text: str) -> Fault:
         raise ValueError(f"{text!r}: {name} takes no driver; write {name}@{start}")
     if name in DRIVER and driver is None:
         driver = "gnss"
+    if driver is not None and driver not in DRIVERS:
+        raise ValueError(f"{text!r}: no driver {driver!r}; there are {', '.join(DRIVERS)}")
     duration = float(seconds) if seconds is not None else DEFAULT_S.get(name, 0.0)
     return Fault(name, driver, float(start), duration)
 

@@ -66,8 +66,7 @@ class Ledger:
             if entry.dropped:
                 self.dropped[source] = self.dropped.get(source, 0) + 1
             elif is_open:
-                lines = emission.data.count(b"\r")
-                self.written[source] = self.written.get(source, 0) + lines
+                self.written[source] = self.written.get(source, 0) + _lines(emission.data)
             ok = (
                 entry.open_since_boottime_ms is not None
                 and not entry.dropped
@@ -108,3 +107,14 @@ class Ledger:
                     start = min(start, down_ms - KILL_MARGIN_MS)
             spans.append((start, at_ms))
         return sorted(spans)
+
+    def died_after(self, at_ms: int) -> bool:
+        """Whether a driver died, or the coordinator was down, after that boot time."""
+        downs = any(back is None or back >= at_ms for _, back in self.outages)
+        return downs or any(killed_ms >= at_ms for _, killed_ms in self.kills)
+
+
+def _lines(data: bytes) -> int:
+    """SLCAN frames, or NMEA sentences whatever their line ends are."""
+    sentences = data.count(b"\n$") + data.startswith(b"$")
+    return sentences or data.count(b"\r")

@@ -29,6 +29,9 @@ TIMED = re.compile(
 )
 """Sentences that state the time of day, and that time."""
 
+SENTENCE = re.compile(rb"\$[A-Z]{5},")
+"""A file without any such is no receiver's log."""
+
 LONGEST_BURST = 8_192
 """Bytes after which a burst ends even without a new time: some logs are binary throughout."""
 
@@ -137,7 +140,7 @@ def replay_nmea(path: Path, speed: float = 1.0, *, source: str = "gnss") -> Iter
     the time it needs. Bytes that are no sentence go out as they are: receivers send such too.
     Raises ReplayError for a file that cannot be read or has no sentence.
     """
-    if not any(b"$" in burst for burst in _bursts(path)):
+    if not any(SENTENCE.search(burst) for burst in _bursts(path)):
         raise ReplayError(f"{path}: holds no NMEA sentence. Expected lines such as $GPRMC,...*hh")
     return _play_nmea(path, speed, source)
 

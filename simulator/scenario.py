@@ -81,7 +81,7 @@ def arguments(argv: list[str]) -> Scenario:
     speed = args.speed if args.speed is not None else base.get("speed", 1.0)
     if not isinstance(speed, (int, float)) or not 0.1 <= speed <= 100:
         raise Misuse(f"--speed {speed}: expected 0.1 to 100")
-    if duration is not None and (not isinstance(duration, (int, float)) or duration < 1):
+    if duration is not None and not (isinstance(duration, (int, float)) and duration >= 1):
         raise Misuse(f"--duration {duration}: expected at least 1 second")
     seed = args.seed if args.seed is not None else base.get("seed", 7)
     if not isinstance(seed, int):

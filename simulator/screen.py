@@ -77,7 +77,10 @@ def books(report: Mapping[str, object]) -> Sequence[str]:
     replayed = report.get("replayed")
     if isinstance(replayed, Mapping):
         for kind, counts in replayed.items():
-            lines.append(f"replayed {kind}: written {counts['written']}, read {counts['read']}")
+            lines.append(
+                f"replayed {kind}: written {counts['written']}, read {counts['read']},"
+                f" rejected {counts['rejected']}"
+            )
     lines.append(
         f"cloud ledger: {len(signals)} signals, gaps {report['gaps']}, duplicates received"
         f" {report['duplicates_received']} (removed by number)"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +15,7 @@ from simulator.processes import (
     Process,
     StartFailed,
     Supervisor,
+    ask,
     brain,
     free_port,
     listening,
@@ -34,12 +37,14 @@ class Stage:
         self.run_dir.mkdir(parents=True, exist_ok=True)
         self.work = self.run_dir / "simulation"
         self._keep = scenario.keep
-        shutil.rmtree(self.work, ignore_errors=True)
-        (self.work / "failpoints").mkdir(parents=True)
+        # Before anything of an earlier run is removed: it may not be over.
+        self._lock_fd = _lock(self.run_dir)
         if scenario.port and listening(scenario.port):
             raise StartFailed(
                 f"127.0.0.1:{scenario.port}: port is taken. Give another --port, or none"
             )
+        shutil.rmtree(self.work, ignore_errors=True)
+        (self.work / "failpoints").mkdir(parents=True)
         self.broker_port = scenario.port or free_port()
         write_config(self.work / "broker.toml", self.broker_port)
         self.ledger_file = self.work / "ledger.db"
@@ -120,3 +125,17 @@ class Stage:
         """Remove the work directory, unless it is to be kept."""
         if not self._keep:
             shutil.rmtree(self.work, ignore_errors=True)
+
+
+def _lock(run_dir: Path) -> int:
+    """The descriptor that holds `run_dir` until this process ends. Raises StartFailed."""
+    fd = os.open(run_dir / "simulation.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise StartFailed(
+            f"{run_dir}: another simulation runs there. Stop it, or give another --run-dir"
+        ) from None
+    if ask(run_dir, "status") is not None:
+        raise StartFailed(f"{run_dir}: brain runs there. Stop it, or give another --run-dir")
+    return fd

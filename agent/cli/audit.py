@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from agent.cli import output
 from agent.cli.client import Control, NotRunning
-from agent.cli.exits import DEGRADED, OK
+from agent.cli.exits import DEGRADED, OK, CliError
 from agent.cli.options import AsJson, ConfigFile, RunDir, StateDir
 from agent.cli.places import Places, places_of
 from agent.cli.words import count
@@ -24,7 +25,7 @@ def audit(
     as_json: AsJson = False,
 ) -> int:
     """Do the books balance? accepted = acknowledged + queued + dropped. Exit code 0 or 1."""
-    books = ask_or_read(places_of(config, run_dir, state_dir))
+    books = ask_or_read(places_of(config, run_dir, state_dir), state_dir)
     if as_json:
         output.json_text(books)
     else:
@@ -32,9 +33,14 @@ def audit(
     return OK if sound(books) else DEGRADED
 
 
-def ask_or_read(where: Places) -> Mapping[str, Any]:
-    """What the coordinator says; where none runs, what its outbox says. Raises NotRunning."""
+def ask_or_read(where: Places, stated: Path | None) -> Mapping[str, Any]:
+    """What the coordinator says; where none runs, what its outbox says. Raises NotRunning.
+
+    `stated` is the directory that an option named: another one's outbox is no answer then.
+    """
     try:
+        if stated is not None and not owns(where):
+            raise NotRunning(f"no brain in {where.run_dir} has its outbox in {where.state_dir}")
         answer: Mapping[str, Any] = Control(where.run_dir).ask("audit")
         return answer
     except NotRunning as error:
@@ -43,15 +49,31 @@ def ask_or_read(where: Places) -> Mapping[str, Any]:
         return read(where.state_dir)
 
 
+def owns(where: Places) -> bool:
+    """Whether the coordinator in this run directory has that outbox open. Raises NotRunning."""
+    directory = Control(where.run_dir).ask("status")["outbox"].get("directory")
+    return directory is None or Path(directory).absolute() == where.state_dir.absolute()
+
+
 def read(state_dir: Path) -> Mapping[str, Any]:
     """The books of an outbox that nobody has open, or of one in use: reading disturbs nobody."""
     from agent.store.reader import OutboxReader
 
-    reader = OutboxReader(state_dir)
-    try:
+    with reading(state_dir), closing(OutboxReader(state_dir)) as reader:
         return reader.summary()
-    finally:
-        reader.close()
+
+
+@contextmanager
+def reading(directory: Path) -> Iterator[None]:
+    """What goes wrong when an outbox is read is one line."""
+    from agent.store.reader import READ_ERRORS
+    from agent.store.rows import OutboxTooNew
+
+    try:
+        yield
+    except (*READ_ERRORS, OutboxTooNew) as error:
+        text = f"the outbox in {directory} cannot be read: {error}"
+        raise CliError(f"{text}; brain run repairs it at its next start", DEGRADED) from error
 
 
 def sound(books: Mapping[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from agent.cli.check import all_problems
 from agent.cli.driver_types import resolve
 from agent.cli.edit import Edit, apply
 from agent.cli.exits import INVALID, OK, CliError
-from agent.cli.options import AsJson, ConfigFile
+from agent.cli.options import AsJson, ConfigFile, first_sentence
 from agent.cli.samples import sample, schema
 from agent.config import (
     ConfigInvalid,
@@ -31,11 +31,9 @@ from agent.config_secrets import is_reference
 from agent.config_text import KeyPath
 
 app = typer.Typer(
-    help="What is configured, where it came from, what can be; changes keep your comments.",
+    help="What is configured and where; changes keep your comments.",
     rich_markup_mode=None,
 )
-app.command()(sample)
-app.command()(schema)
 _HIDDEN = "***"
 Key = Annotated[str, typer.Argument(metavar="KEY", help="Dotted, e.g. uplink.port.")]
 
@@ -49,7 +47,6 @@ class Setting:
     origin: Place | None
 
 
-@app.command()
 def show(
     config: ConfigFile = DEFAULT_FILE,
     origin: Annotated[
@@ -68,7 +65,6 @@ def show(
     return OK
 
 
-@app.command()
 def get(key: Key, config: ConfigFile = DEFAULT_FILE, as_json: AsJson = False) -> int:
     """One value in effect, or the values of a table."""
     path = parse_key(key)
@@ -88,7 +84,6 @@ def get(key: Key, config: ConfigFile = DEFAULT_FILE, as_json: AsJson = False) ->
     return OK
 
 
-@app.command("set")
 def set_(
     key: Key,
     value: Annotated[str, typer.Argument(help="As in TOML; text needs no quotes here.")],
@@ -104,7 +99,6 @@ def set_(
     return OK
 
 
-@app.command()
 def unset(key: Key, config: ConfigFile = DEFAULT_FILE) -> int:
     """Take one value out of its file, back to the default; keeps comments."""
     path = parse_key(key)
@@ -189,3 +183,7 @@ def _toml(settings: list[Setting], origin: bool) -> list[str]:
             text = f"# {dotted(setting.path[-1:])} is not set"
         lines.append(f"{text:<40}  # {setting.origin or 'default'}" if origin else text)
     return lines
+
+
+for _verb in (show, get, set_, unset, sample, schema):
+    app.command(_verb.__name__.rstrip("_"), short_help=first_sentence(_verb))(_verb)

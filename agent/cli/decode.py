@@ -17,6 +17,9 @@ from agent.cli.words import value
 from agent.config_problems import did_you_mean
 from agent.sdk import Decodes
 
+_DIGITS = 15
+"""A log's own stamp has ten digits before the point and six behind it."""
+
 
 def decode(
     type_name: Annotated[str, typer.Argument(metavar="TYPE", help="Driver type.")],
@@ -45,8 +48,7 @@ def decoder(type_name: str) -> type[Decodes]:
         raise CliError(f'unknown driver type "{type_name}", {hint}', INVALID)
     try:
         found = registry.load(type_name)
-    # Whatever a plug-in raises at import is what its owner has to read.
-    except Exception as error:
+    except registry.BrokenPlugin as error:
         raise CliError(str(error), INVALID) from error
     if not isinstance(found, Decodes):
         raise CliError(f'driver type "{type_name}" has no decoder for captures', INVALID)
@@ -64,14 +66,14 @@ class _Columns:
         self._widths: dict[str, int] = {}
 
     def __call__(self, item: Mapping[str, object]) -> None:
-        if any(key not in self._widths for key in item):
-            keys = [*self._widths, *(key for key in item if key not in self._widths)]
-            self._widths = {key: max(self._widths.get(key, 0), len(key)) for key in keys}
+        cells = {k: "" if v is None else value(v, digits=_DIGITS) for k, v in item.items()}
+        header = any(key not in self._widths for key in cells)
+        for key, cell in cells.items():
+            self._widths[key] = max(self._widths.get(key, len(key)), len(cell))
+        if header:
             self._show({key: key for key in self._widths})
-        self._show({key: "" if cell is None else value(cell) for key, cell in item.items()})
+        self._show(cells)
 
     def _show(self, cells: Mapping[str, str]) -> None:
-        for key, cell in cells.items():
-            self._widths[key] = max(self._widths[key], len(cell))
         line = "  ".join(f"{cells.get(key, ''):<{width}}" for key, width in self._widths.items())
         output.line(line.rstrip())

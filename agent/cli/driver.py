@@ -6,15 +6,15 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from agent import registry
 from agent.cli.arguments import Arguments
-from agent.cli.driver_types import resolve, version_of
+from agent.cli.driver_types import resolve
 from agent.cli.exits import INVALID, CliError
 from agent.cli.logs import configure
 from agent.cli.places import places
 from agent.config_drivers import driver_config, driver_sections
 from agent.config_files import Section, Tree, read
 from agent.config_problems import ConfigInvalid, did_you_mean
-from agent.host import Host
 from agent.protocol import Notifier
 
 
@@ -32,13 +32,16 @@ def main(arguments: Sequence[str]) -> int:
     if problems or found is None:
         raise ConfigInvalid(problems)
     configure(str(tree.get(("agent", "log_level")) or "info"))
+    # Not before: what is wrong with the configuration is said without it.
+    from agent.host import Host
+
     where = places(tree, options.run_dir, options.state_dir)
     failpoints = os.environ.get("BRAIN_FAILPOINTS")
     type_name = str(section.values["type"])
     host = Host(
         name,
         type_name,
-        version_of(type_name),
+        registry.find(type_name).version,
         found(driver_config(section, found.config_model)),
         where.run_dir / "ingest.sock",
         where.state_dir / "drivers" / name,

@@ -14,8 +14,8 @@ from agent.cli import output
 from agent.cli.exits import CLOSED_PIPE, DEGRADED, INTERRUPTED, INVALID, OK, CliError, ClosedPipe
 
 LIGHT = {
-    "simulate": "A whole vehicle, its broker and its cloud end on this machine; --help lists all.",
-    "up": "Everything on this machine with real devices: the coordinator and each driver.",
+    "simulate": "A whole vehicle, its broker and its cloud end on this machine.",
+    "up": "Everything on this machine: the coordinator and each driver.",
     "run": "The coordinator alone; drivers are started beside it.",
     "driver": "The process of one driver, named as in the configuration.",
 }
@@ -74,8 +74,10 @@ def _explain(error: Exception, words: Sequence[str]) -> int:
     # Errors of the command-line library: unknown verb or option, a missing argument.
     explain = getattr(error, "format_message", None)
     if callable(explain):
-        where = " ".join(["brain", *(word for word in words[:1] if not word.startswith("-"))])
-        output.error(f"{explain().rstrip('.')}. See: {where} --help")
+        text = str(explain()).rstrip(".")
+        known = words and not words[0].startswith("-") and "command" not in text
+        where = f"brain {words[0]}" if known else "brain"
+        output.error(f"{text}{'' if text.endswith('?') else '.'} See: {where} --help")
         return INVALID
     what = str(error) or "no text"
     output.error(f"brain: internal error: {type(error).__name__}: {what} (-vv shows where)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -28,3 +29,8 @@ StateDir = Annotated[
     typer.Option("--state-dir", metavar="DIR", help="Directory of the outbox.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs: JSON with a stable form.")]
+
+
+def first_sentence(verb: Callable[..., object]) -> str:
+    """The short help of a verb: all of its first sentence, where the library would cut it."""
+    return (verb.__doc__ or "").split("\n")[0].split(". ")[0].strip().rstrip(".") + "."

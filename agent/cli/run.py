@@ -24,8 +24,12 @@ def main(arguments: Sequence[str]) -> int:
     config, where = prepare(options.config, options.run_dir, options.state_dir)
 
     from agent.app import serve
+    from agent.store.rows import OutboxFull, OutboxLocked, OutboxTooNew
 
-    return serve(config, where.run_dir, where.state_dir)
+    try:
+        return serve(config, where.run_dir, where.state_dir)
+    except (OutboxFull, OutboxLocked, OutboxTooNew, SecretUnavailable, OSError) as error:
+        raise CliError(f"brain run: {error}", DEGRADED) from error
 
 
 def prepare(file: Path, run_dir: Path | None, state_dir: Path | None) -> tuple[Config, Places]:

@@ -39,8 +39,7 @@ def schema() -> int:
     for type_name in registry.available():
         try:
             model = registry.load(type_name).config_model
-        # Whatever a plug-in raises at import; the other types still have a schema.
-        except Exception as error:
+        except registry.BrokenPlugin as error:
             output.error(str(error))
             continue
         (node,), deeper = msgspec.json.schema_components((model,), ref_template="#/$defs/{name}")
@@ -64,9 +63,12 @@ def _driver_sample(type_name: str) -> str:
     if type_name not in known:
         hint = did_you_mean(type_name, known, "installed")
         raise CliError(f'unknown driver type "{type_name}", {hint}', INVALID)
-    found = registry.load(type_name)
-    shipped = package_files(found.__module__.rpartition(".")[0] or found.__module__) / "sample.toml"
-    if shipped.is_file():
+    try:
+        found = registry.load(type_name)
+    except registry.BrokenPlugin as error:
+        raise CliError(str(error), INVALID) from error
+    package = found.__module__.rpartition(".")[0]
+    if package and (shipped := package_files(package) / "sample.toml").is_file():
         return shipped.read_text()
     node = msgspec.json.schema(found.config_model)
     name = str(node["$ref"]).rpartition("/")[2]

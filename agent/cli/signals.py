@@ -38,7 +38,10 @@ def signals(
     config: ConfigFile = DEFAULT_FILE,
     run_dir: RunDir = None,
 ) -> int:
-    """Every signal with unit, thinning and meaning: of the running agent, else as installed."""
+    """Every signal with unit, thinning and meaning.
+
+    Those of the running agent, else of the configured drivers, else of all installed ones.
+    """
     try:
         found: Sequence[Mapping[str, Any]] = Control(places_of(config, run_dir).run_dir).ask(
             "signals"
@@ -68,8 +71,7 @@ def declared(config: Path) -> list[dict[str, Any]]:
         for type_name in registry.available():
             try:
                 found += _of(type_name, registry.load(type_name))
-            # Whatever a plug-in raises at import; the other types are still worth listing.
-            except Exception as error:
+            except registry.BrokenPlugin as error:
                 output.error(str(error))
     return found
 

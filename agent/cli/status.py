@@ -141,10 +141,10 @@ def _uplink(status: Mapping[str, Any]) -> Iterator[str]:
         return
     word = output.coloured(state, "green") if state == "up" else output.coloured("DOWN", "red")
     retry = uplink.get("retry_in_s")
-    again = "" if retry is None else f" (retry in {words.duration(retry)})"
-    start = f"uplink    {word}{age}   {uplink['broker']}"
-    why = words.shortened(str(uplink.get("error") or ""), WIDTH - len(start) - len(again) - 3)
-    yield start + (f"   {why}" if why else "") + again
+    again = "" if retry is None else f"   retry in {words.duration(retry)}"
+    yield f"uplink    {word}{age}   {uplink['broker']}{again}"
+    if uplink.get("error"):
+        yield _INDENT + words.shortened(str(uplink["error"]), WIDTH - len(_INDENT))
     acked = uplink.get("last_ack_age_s")
     last = "no ack yet" if acked is None else f"last ack {words.duration(acked)} ago"
     resent = f", {words.count(uplink['resent_batches'])} again" if uplink["resent_batches"] else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agent.cli.arguments import Arguments
+from agent.cli.exits import DEGRADED, CliError
 from agent.cli.run import prepare
 
 
@@ -16,6 +17,9 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     config, where = prepare(options.config, options.run_dir, options.state_dir)
 
-    from agent.up import serve
+    from agent.up import RunDirectoryInUse, serve
 
-    return serve(options.config, config, where.run_dir, where.state_dir)
+    try:
+        return serve(options.config, config, where.run_dir, where.state_dir)
+    except (RunDirectoryInUse, OSError) as error:
+        raise CliError(f"brain up: {error}", DEGRADED) from error

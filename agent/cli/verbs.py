@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from agent.cli.main import LIGHT
+from agent.cli.options import first_sentence
 
 COMMANDS = {
     "check": "agent.cli.check:check",
@@ -47,14 +48,15 @@ def build(verb: str = "") -> typer.Typer:
     if verb not in COMMANDS:
         for name, about in LIGHT.items():
             passed_on = {"allow_extra_args": True, "ignore_unknown_options": True}
-            app.command(name, help=about, context_settings=passed_on)(_light(name))
+            command = app.command(name, help=about, short_help=about, context_settings=passed_on)
+            command(_light(name))
     for name in [verb] if verb in COMMANDS else COMMANDS:
         module, _, attribute = COMMANDS[name].partition(":")
         found = getattr(import_module(module), attribute)
         if isinstance(found, typer.Typer):
-            app.add_typer(found, name=name)
+            app.add_typer(found, name=name, short_help=str(found.info.help))
         else:
-            app.command(name)(found)
+            app.command(name, short_help=first_sentence(found))(found)
     return app
 
 

@@ -8,7 +8,18 @@ from typing import Any
 
 _ROOT_BRANCHES = frozenset(
     {
-        *("ADAS", "Body", "Cabin", "Chassis", "Connectivity", "ControlUnit", "CurrentLocation"),
+        *(
+            "ADAS",
+            "Acceleration",
+            "AngularVelocity",
+            "Orientation",
+            "Body",
+            "Cabin",
+            "Chassis",
+            "Connectivity",
+            "ControlUnit",
+            "CurrentLocation",
+        ),
         *("Diagnostics", "Driver", "Exterior", "LowVoltageBattery", "MotionManagement", "OBD"),
         *("Occupant", "Powertrain", "Safety", "Service", "Trailer", "VehicleIdentification"),
         "VersionVSS",

@@ -45,11 +45,11 @@ def clock_time(rfc3339: str) -> str:
     return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
 
 
-def value(scalar: object, unit: str = "") -> str:
-    """A signal's value: floats without the noise of their last digits."""
+def value(scalar: object, unit: str = "", digits: int = 10) -> str:
+    """A signal's value: floats to so many digits, without the noise of the last ones."""
     if isinstance(scalar, bool):
         return "true" if scalar else "false"
-    text = f"{scalar:.10g}" if isinstance(scalar, float) else str(scalar)
+    text = f"{scalar:.{digits}g}" if isinstance(scalar, float) else str(scalar)
     return f"{text} {unit}" if unit else text
 
 

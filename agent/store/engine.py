@@ -57,8 +57,8 @@ class Engine:
         self.how: str = opened.how
         self.scan_wanted: bool = opened.scan
         self._file = self._identity()
-        self.offsets: list[OffsetRow] = opening.offsets(opened.db)
-        self.catalogue: dict[str, bytes] = opening.catalogue(opened.db)
+        self.offsets: list[OffsetRow] = list(opened.offsets)
+        self.catalogue: dict[str, bytes] = dict(opened.catalogue)
 
     def _first_opened(self) -> Opened:
         try:
@@ -115,12 +115,22 @@ class Engine:
         self._failpoint("after-commit")
         return result
 
+    def ready(self) -> sqlite3.Connection:
+        """The connection with nothing in doubt. Raises OutboxFull where the disk refuses."""
+        self.run(lambda _tx: None)
+        return self.db
+
+    def empty_log(self) -> None:
+        """Copy the log into the file as far as that goes: the next commit reuses its space."""
+        if self._db is not None:
+            with suppress(sqlite3.Error):
+                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
     def _mark_file(self) -> None:
         """Bring "not closed cleanly" from the log into the file, once: the log could be lost."""
         if not self._marked:
             self._marked = True
-            with suppress(sqlite3.Error):
-                self.db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self.empty_log()
 
     @property
     def db(self) -> sqlite3.Connection:
@@ -243,9 +253,10 @@ class Engine:
 
     def close(self, *, verified: bool) -> None:
         """Empty the log and close; `verified`: the rows are known to be in order."""
-        if verified and not self.books.state.clean:
+        state = self.books.state
+        if not state.clean or state.unverified is verified:
             with suppress(OutboxFull):
-                self.run(_close)
+                self.run(lambda tx: _close(tx, verified))
         if self._db is not None:
             with suppress(sqlite3.Error):
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -264,6 +275,7 @@ class Engine:
         )
 
 
-def _close(tx: Transaction) -> None:
+def _close(tx: Transaction, verified: bool) -> None:
     tx.state.clean = True
+    tx.state.unverified = not verified
     tx.write_state()

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from agent.clock import OffsetRow, OffsetSource
 from agent.record import StorageClass
@@ -22,6 +23,8 @@ from agent.store.rows import Drop, Range
 from agent.store.state import Aside, Epoch, Salvage, State
 from agent.store.transaction import Books, Transaction
 
+T = TypeVar("T")
+
 
 @dataclass(slots=True)
 class Opened:
@@ -31,6 +34,8 @@ class Opened:
     books: Books
     how: str
     scan: bool
+    offsets: Sequence[OffsetRow] = ()
+    catalogue: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -75,7 +80,8 @@ def open_outbox(directory: Path) -> Opened:
         schema.check(db)
         schema.update(db)
         state = schema.read_state(db)
-        books = Books(state, Accounts(accounts.load(db)), {})
+        books = Books(state, Accounts(drops(db, state)), {})
+        offset_rows, declared = offsets(db, state), catalogue(db, state)
     except (sqlite3.Error, schema.Damaged, ValueError) as error:
         db.close()
         if isinstance(error, sqlite3.Error) and not schema.is_damage(error):
@@ -85,13 +91,13 @@ def open_outbox(directory: Path) -> Opened:
         db.close()
         raise
     how = "salvaging" if state.salvage else "clean" if state.clean else "unclean"
-    scan = not state.clean
-    if scan and lost:
+    scan = state.unverified or not state.clean
+    if lost and not state.clean:
         books = _go_on_after(db, books, traces.newest_state())
     pending = {item.number for item in state.salvage.asides} if state.salvage else set()
     for number in set(aside.numbers(directory)) - pending:
         aside.retire(directory, number)
-    return Opened(db, books, how, scan)
+    return Opened(db, books, how, scan, offset_rows, declared)
 
 
 def _recover(path: Path, traces: aside.Traces) -> bool:
@@ -146,14 +152,16 @@ def remember(directory: Path, number: int) -> Memory:
     except (sqlite3.Error, schema.Damaged, OSError):
         return memory
     with closing(db):
+        try:
+            state = memory.newest = memory.standing = schema.read_state(db)
+        except (sqlite3.Error, schema.Damaged):
+            return memory
         with suppress(sqlite3.Error, schema.Damaged):
-            memory.newest = memory.standing = schema.read_state(db)
-        with suppress(sqlite3.Error, ValueError):
-            memory.drops = list(accounts.load(db).values())
-        with suppress(sqlite3.Error, ValueError):
-            memory.offsets = offsets(db)
-        with suppress(sqlite3.Error, ValueError):
-            memory.catalogue = catalogue(db)
+            memory.drops = list(drops(db, state).values())
+        with suppress(sqlite3.Error, schema.Damaged):
+            memory.offsets = offsets(db, state)
+        with suppress(sqlite3.Error, schema.Damaged):
+            memory.catalogue = catalogue(db, state)
     return memory
 
 
@@ -179,6 +187,7 @@ def begin_anew(directory: Path, number: int, memory: Memory) -> Opened:
         tally.nbytes = 0
     state.salvage = salvage
     state.clean = False
+    state.sums = {}
     db = schema.connect(directory / schema.FILE)
     try:
         schema.create(db, state)
@@ -193,7 +202,9 @@ def begin_anew(directory: Path, number: int, memory: Memory) -> Opened:
     except BaseException:
         db.close()
         raise
-    return Opened(db, tx.books, "salvaging", scan=False)
+    return Opened(
+        db, tx.books, "salvaging", scan=False, offsets=memory.offsets, catalogue=memory.catalogue
+    )
 
 
 def merge(newest: State, standing: State) -> list[Drop]:
@@ -227,10 +238,10 @@ def _go_on_after(db: sqlite3.Connection, books: Books, newest: State | None) -> 
     db.execute("BEGIN IMMEDIATE")
     try:
         if newest is not None and newest.serial > books.state.serial:
-            salvage = tx.state.salvage
-            tail = merge(newest, tx.state)
+            standing = tx.state
+            tail = merge(newest, standing)
             tx.books.state = newest
-            tx.state.salvage = salvage
+            newest.salvage, newest.sums = standing.salvage, standing.sums
             for drop in tail:
                 tx.account(drop)
         tx.state.epochs.append(_next_epoch(tx.state))
@@ -248,14 +259,36 @@ def _next_epoch(state: State) -> Epoch:
     return Epoch(max(epoch.index for epoch in state.epochs) + 1, secrets.token_hex(16))
 
 
-def offsets(db: sqlite3.Connection) -> list[OffsetRow]:
-    """The table of UTC offsets."""
+def drops(db: sqlite3.Connection, state: State) -> dict[int, Drop]:
+    """The drop accounts by their key. Raises Damaged where they are not what was written."""
+    try:
+        found = accounts.load(db)
+    except ValueError as error:
+        raise schema.Damaged(str(error)) from error
+    return _agreed(state, "dropped", found, found.values())
+
+
+def offsets(db: sqlite3.Connection, state: State) -> list[OffsetRow]:
+    """The table of UTC offsets. Raises Damaged where it is not what was written."""
     rows = db.execute(
         "SELECT boot, from_boottime_ms, utc_offset_ms, source FROM offset ORDER BY rowid"
     )
-    return [OffsetRow(boot, at, offset, OffsetSource(source)) for boot, at, offset, source in rows]
+    try:
+        found = [
+            OffsetRow(boot, at, offset, OffsetSource(source)) for boot, at, offset, source in rows
+        ]
+    except ValueError as error:
+        raise schema.Damaged(str(error)) from error
+    return _agreed(state, "offset", found, found)
 
 
-def catalogue(db: sqlite3.Connection) -> dict[str, bytes]:
-    """What the drivers declared, as they encoded it."""
-    return dict(db.execute("SELECT source, groups FROM catalogue").fetchall())
+def catalogue(db: sqlite3.Connection, state: State) -> dict[str, bytes]:
+    """What the drivers declared, as they encoded it. Raises Damaged as the others."""
+    found = dict(db.execute("SELECT source, groups FROM catalogue ORDER BY source").fetchall())
+    return _agreed(state, "catalogue", found, found.items())
+
+
+def _agreed(state: State, table: str, found: T, rows: Iterable[object]) -> T:
+    if not state.agrees(table, rows):
+        raise schema.Damaged(f"its table {table} is not what was written")
+    return found

@@ -79,13 +79,14 @@ class Outbox:
             if error.no_space:
                 self._squeezed = True
                 self._reserve.release()
+                self._engine.empty_log()
             raise
         self._squeezed = False
         self._commits += 1
         if self._commits % RESTORE_EVERY == 0:
             self._reserve.restore()
-            if take_suspicion(self._directory):
-                self._engine.scan_wanted = True
+        if take_suspicion(self._directory):
+            self._engine.scan_wanted = True
         return done
 
     def marks(self) -> dict[str, Mark]:

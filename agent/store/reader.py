@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 from agent.clock import OffsetRow
 from agent.record import StorageClass
-from agent.store import accounts, body, opening, schema
+from agent.store import body, opening, schema
 from agent.store.body import EPOCH_SHIFT, RawRow, row_id
+from agent.store.room import suspect
 from agent.store.rows import Drop, Row, RowDamaged, RowHead
 from agent.store.salvage import unsalvaged
+from agent.store.state import State
 
-_HEAD = "SELECT id, first, last, epoch, boot, length(body) FROM"
+T = TypeVar("T")
+_HEAD = "SELECT id, first, last, n, epoch, boot, length(body) FROM"
 _CLASSES = tuple(StorageClass)
 
 READ_ERRORS = (sqlite3.Error, schema.Damaged, FileNotFoundError)
@@ -26,10 +30,12 @@ class OutboxReader:
 
     def __init__(self, directory: Path) -> None:
         """Raises FileNotFoundError where there is no outbox."""
+        self._directory = directory
         self._path = directory / schema.FILE
         self._db: sqlite3.Connection | None = None
         self._inode = 0
         self._index: dict[str, int] = {}
+        self._missed: set[RowHead] = set()
         self._connect()
 
     def close(self) -> None:
@@ -53,17 +59,25 @@ class OutboxReader:
 
     def load(self, head: RowHead) -> Row:
         """A row with its records. Raises RowDamaged, or KeyError where it is gone."""
-        found = (
-            self._connect()
-            .execute(
-                "SELECT id, first, last, n, epoch, boot, crc, body"
-                f" FROM {head.storage_class.value} WHERE id = ?",
-                (self._key(head),),
-            )
-            .fetchone()
+        try:
+            return self._load(head)
+        except RowDamaged:
+            suspect(self._directory)
+            raise
+
+    def _load(self, head: RowHead) -> Row:
+        rows = self._ask(
+            "SELECT id, first, last, n, epoch, boot, crc, body"
+            f" FROM {head.storage_class.value} WHERE id = ?",
+            (self._key(head),),
         )
-        if found is None:
+        if not rows:
+            # A row that was deleted is not listed again; one that is lies under a damaged page.
+            if head in self._missed:
+                raise RowDamaged(head, "it cannot be found by its key")
+            self._missed.add(head)
             raise KeyError(head.first)
+        (found,) = rows
         if not body.well_typed(found):
             raise RowDamaged(head, "its columns have types that nobody wrote")
         row = RawRow._make(found)
@@ -79,11 +93,36 @@ class OutboxReader:
 
     def drops(self) -> list[Drop]:
         """Accounts of drops that the far end has not acknowledged."""
-        return list(accounts.load(self._connect()).values())
+        return list(self._small(opening.drops).values())
 
     def offsets(self) -> list[OffsetRow]:
         """The table of UTC offsets."""
-        return opening.offsets(self._connect())
+        return self._small(opening.offsets)
+
+    def _small(self, table: Callable[[sqlite3.Connection, State], T]) -> T:
+        """Read one of the small tables together with the state that vouches for it."""
+        db = self._connect()
+        try:
+            db.execute("BEGIN")
+            try:
+                return table(db, schema.read_state(db))
+            finally:
+                db.execute("ROLLBACK")
+        except (sqlite3.Error, schema.Damaged) as error:
+            self._doubt(error)
+            raise
+
+    def _ask(self, sql: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        try:
+            return self._connect().execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            self._doubt(error)
+            raise
+
+    def _doubt(self, error: BaseException) -> None:
+        """Only the writer can mend what is damaged: ask it."""
+        if schema.is_damage(error):
+            suspect(self._directory)
 
     def summary(self) -> Mapping[str, object]:
         """The books, counted from the rows themselves: what `brain audit` shows.
@@ -95,7 +134,7 @@ class OutboxReader:
         db.execute("BEGIN")
         try:
             state = schema.read_state(db)
-            drops = list(accounts.load(db).values())
+            drops = list(opening.drops(db, state).values())
             by_class: dict[str, dict[str, int]] = {}
             gaps = 0
             for storage_class in _CLASSES:
@@ -111,7 +150,7 @@ class OutboxReader:
                     "dropped": tally.dropped,
                 }
         finally:
-            db.execute("COMMIT")
+            db.execute("ROLLBACK")
         total = {
             key: sum(counts[key] for counts in by_class.values())
             for key in ("accepted", "acknowledged", "queued", "dropped")
@@ -152,18 +191,24 @@ class OutboxReader:
         return queued, wrong
 
     def _heads(self, storage_class: StorageClass, sql: str, key: int, limit: int) -> list[RowHead]:
-        found = self._connect().execute(sql, (key, limit)).fetchall()
         heads = []
-        for row_key, first, last, epoch, boot, nbytes in found:
-            self._index[epoch] = row_key >> EPOCH_SHIFT
-            heads.append(RowHead(storage_class, epoch, first, last, boot, nbytes))
+        for row_key, first, last, n, epoch, boot, nbytes in self._ask(sql, (key, limit)):
+            known = body.sound(row_key, first, last, n) and isinstance(epoch, str)
+            if not known or self._epoch_index(epoch) != row_key >> EPOCH_SHIFT:
+                suspect(self._directory)
+                continue
+            heads.append(RowHead(storage_class, epoch, first, last, boot, nbytes or 0))
         return heads
 
     def _key(self, head: RowHead) -> int:
-        if head.epoch not in self._index:
-            state = schema.read_state(self._connect())
+        return row_id(self._epoch_index(head.epoch), head.first)
+
+    def _epoch_index(self, name: str) -> int:
+        """The place of an epoch in the row keys, 0 where it is unknown."""
+        if name not in self._index:
+            state = self._small(lambda _db, state: state)
             self._index = {epoch.name: epoch.index for epoch in state.epochs}
-        return row_id(self._index.get(head.epoch, 0), head.first)
+        return self._index.get(name, 0)
 
     def _connect(self) -> sqlite3.Connection:
         inode = os.stat(self._path).st_ino
@@ -173,4 +218,5 @@ class OutboxReader:
             self._db = schema.connect(self._path, readonly=True)
             self._inode = inode
             self._index = {}
+            self._missed = set()
         return self._db

@@ -15,10 +15,10 @@ from agent.store import accounts, aside, schema
 from agent.store.body import EPOCH_SHIFT, MASK, RawRow, sound
 from agent.store.engine import Engine
 from agent.store.intervals import IntervalSet
-from agent.store.rows import RowHead
+from agent.store.rows import OutboxFull, RowHead
 from agent.store.scan import Findings, Scan, beyond, read
 from agent.store.state import Aside, Epoch, Salvage, State
-from agent.store.transaction import Transaction
+from agent.store.transaction import ROW_OVERHEAD_BYTES, Transaction
 
 REASON = "damaged"
 
@@ -53,20 +53,30 @@ class Caretaker:
             self._scan = Scan()
             self._engine.follow = self._scan.follow
             self._engine.scan_wanted = False
+        scan = self._scan
+        db = self._engine.ready()
+        if self._engine.books.state.salvage is not None:
+            self._end_scan()
+            return
         try:
-            found = self._scan.step(self._engine.db)
+            found = scan.step(db)
         except sqlite3.DatabaseError:
             self._end_scan()
             self._engine.replace()
+            self._engine.ready()
             return
-        if found is None:
-            findings = self._scan.findings
+        try:
+            if found is None:
+                self._end_scan()
+                self._engine.run(lambda tx: settle(tx, scan.findings))
+            elif found[1]:
+                storage_class, bad = found
+                self._engine.run(lambda tx: drop_bad(tx, storage_class, bad))
+        except OutboxFull:
+            # What was found bad is still there: the pass has to be made again.
             self._end_scan()
-            self._engine.run(lambda tx: settle(tx, findings))
-            return
-        storage_class, bad = found
-        if bad:
-            self._engine.run(lambda tx: drop_bad(tx, storage_class, bad))
+            self._engine.scan_wanted = True
+            raise
 
     def _end_scan(self) -> None:
         self._scan = None
@@ -132,6 +142,8 @@ def drop_bad(tx: Transaction, storage_class: StorageClass, keys: Iterable[int]) 
             tx.give_up(head, REASON)
         else:
             tx.db.execute(f"DELETE FROM {storage_class.value} WHERE id = ?", (key,))
+            if found and isinstance(found[3], int):
+                tx.state.tally(storage_class).nbytes -= found[3] + ROW_OVERHEAD_BYTES
             tx.changed = True
 
 

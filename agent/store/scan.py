@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -57,10 +56,35 @@ def read(db: sqlite3.Connection, storage_class: StorageClass, after: int) -> Bat
                 if sound(item[0], item[1], item[2], item[3]):
                     at = item[0]
     except (sqlite3.DatabaseError, OverflowError, UnicodeError):
-        return Batch(rows, bad, at, broken=True)
+        # The sqlite3 module steps ahead of the row it gives: the last good one may be missing.
+        last = _next_intact(db, storage_class, at)
+        if last is None:
+            return Batch(rows, bad, at, broken=True)
+        return Batch([*rows, last], bad, last.id, broken=False)
     if seen < STEP_ROWS:
         return Batch(rows, bad, None, broken=False)
     return Batch(rows, bad, max(at, after), broken=at == after)
+
+
+def _next_intact(db: sqlite3.Connection, storage_class: StorageClass, after: int) -> RawRow | None:
+    """The row behind key `after`, None where it cannot be read or is not what was written."""
+    try:
+        item = db.execute(
+            f"{_SELECT} {storage_class.value} WHERE id > ? ORDER BY id LIMIT 1", (after,)
+        ).fetchone()
+    except (sqlite3.DatabaseError, OverflowError, UnicodeError):
+        return None
+    if item is None or not well_typed(item) or item[0] <= after:
+        return None
+    row = RawRow._make(item)
+    return row if intact(storage_class, row) else None
+
+
+def _found(db: sqlite3.Connection, storage_class: StorageClass, key: int) -> bool:
+    item = db.execute(
+        f"SELECT first, last, n FROM {storage_class.value} WHERE id = ?", (key,)
+    ).fetchone()
+    return item is not None and sound(key, *item)
 
 
 def beyond(db: sqlite3.Connection, storage_class: StorageClass, after: int) -> int | None:
@@ -69,18 +93,13 @@ def beyond(db: sqlite3.Connection, storage_class: StorageClass, after: int) -> i
     def readable(key: int) -> bool | None:
         try:
             item = db.execute(
-                f"{_SELECT} {storage_class.value} WHERE id >= ? ORDER BY id LIMIT 1", (key,)
+                f"SELECT 1 FROM {storage_class.value} WHERE id >= ? ORDER BY id LIMIT 1", (key,)
             ).fetchone()
-        except (sqlite3.DatabaseError, OverflowError, UnicodeError):
+        except sqlite3.DatabaseError:
             return False
         if item is None:
             return None
-        return (
-            isinstance(item[0], int)
-            and item[0] >= key
-            and well_typed(item)
-            and intact(storage_class, RawRow._make(item))
-        )
+        return _next_intact(db, storage_class, key - 1) is not None
 
     low, step = after, 1
     while (found := readable(low + step)) is False:
@@ -123,13 +142,17 @@ class Scan:
     def __init__(self) -> None:
         self.findings = Findings()
         self._at: dict[StorageClass, int] = dict.fromkeys(StorageClass, 0)
+        self._bad: set[tuple[StorageClass, int]] = set()
         self._order: Iterator[StorageClass] = iter(StorageClass)
         self._table: StorageClass | None = next(self._order)
 
     def follow(self, moved: list[Moved]) -> None:
         """Rows came and went; what lies ahead will be read anyway."""
         for item in moved:
-            if item.id <= self._at[item.storage_class]:
+            key = (item.storage_class, item.id)
+            if item.sign < 0 and key in self._bad:
+                self._bad.remove(key)  # it was never counted
+            elif item.id <= self._at[item.storage_class]:
                 change = self.findings.add if item.sign > 0 else self.findings.remove
                 change(item.storage_class, item.id, item.first, item.last)
 
@@ -144,22 +167,16 @@ class Scan:
         batch = read(db, table, self._at[table])
         if batch.broken:
             raise sqlite3.DatabaseError("the table cannot be read through")
+        for key in [*(row.id for row in batch.rows), *batch.bad]:
+            # Walking through the table finds rows that a damaged page above them hides.
+            if not _found(db, table, key):
+                raise sqlite3.DatabaseError("a row cannot be found by its key")
         for row in batch.rows:
             self.findings.add(table, row.id, row.first, row.last)
+        self._bad.update((table, key) for key in batch.bad)
         if batch.last is None:
             self._at[table] = _END
             self._table = next(self._order, None)
         else:
             self._at[table] = batch.last
         return table, batch.bad
-
-
-def quick_check(db: sqlite3.Connection, limit_bytes: int) -> bool:
-    """SQLite's own check where the file is small enough to be looked at in one go."""
-    (pages,) = db.execute("PRAGMA page_count").fetchone()
-    (page_bytes,) = db.execute("PRAGMA page_size").fetchone()
-    if pages * page_bytes > limit_bytes:
-        return True
-    with suppress(sqlite3.DatabaseError):
-        return bool(db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
-    return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -66,7 +66,11 @@ class Salvage(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """All of it. `serial` counts commits, `token` names the last one, `clean` is set by close."""
+    """All of it. `serial` counts commits, `token` names the last one, `clean` is set by close.
+
+    `sums`: table -> CRC of the small tables, which have none of their own. `unverified`: closed
+    before the rows were looked through after an earlier kill.
+    """
 
     serial: int
     token: str
@@ -75,6 +79,8 @@ class State(msgspec.Struct):
     tallies: dict[str, Tally]
     marks: dict[str, tuple[str, int]]
     salvage: Salvage | None = None
+    sums: dict[str, int] = {}
+    unverified: bool = False
 
     @property
     def current(self) -> Epoch:
@@ -107,10 +113,22 @@ class State(msgspec.Struct):
         """An independent copy."""
         return _parse(_body(self))
 
+    def sum_up(self, table: str, rows: Iterable[object]) -> None:
+        """Remember what a small table holds."""
+        self.sums[table] = _sum(rows)
+
+    def agrees(self, table: str, rows: Iterable[object]) -> bool:
+        """Whether a small table holds what was written."""
+        return self.sums.get(table, _sum(())) == _sum(rows)
+
     def stamp(self) -> None:
         """Make this the state of a new commit."""
         self.serial += 1
         self.token = secrets.token_hex(8)
+
+
+def _sum(rows: Iterable[object]) -> int:
+    return zlib.crc32(_encode(list(rows)))
 
 
 def fresh() -> State:
@@ -125,7 +143,8 @@ def fresh() -> State:
     )
 
 
-_body = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder().encode
+_body = _encode
 _parse = msgspec.json.Decoder(State).decode
 
 

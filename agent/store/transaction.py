@@ -83,6 +83,7 @@ class Transaction:
         self.suspect = False
         """A row was met whose head cannot be right: everything must be looked through."""
         self._quota_bytes = quota_bytes
+        self._accounts_changed = False
 
     @property
     def state(self) -> State:
@@ -110,6 +111,8 @@ class Transaction:
 
     def finish(self) -> bool:
         """Write the state row where anything changed; say whether."""
+        if self._accounts_changed:
+            self.state.sum_up("dropped", self.books.accounts)
         if self.changed:
             self.state.clean = False
             self.write_state()
@@ -123,6 +126,7 @@ class Transaction:
     def write_offsets(self, offsets: Sequence[OffsetRow]) -> None:
         """Replace the table of UTC offsets."""
         self.offsets = list(offsets)
+        self.state.sum_up("offset", self.offsets)
         self.db.execute("DELETE FROM offset")
         self.db.executemany(
             "INSERT INTO offset (boot, from_boottime_ms, utc_offset_ms, source)"
@@ -134,6 +138,7 @@ class Transaction:
     def write_catalogue(self, catalogue: Mapping[str, bytes]) -> None:
         """Replace what the drivers declared."""
         self.catalogue = dict(catalogue)
+        self.state.sum_up("catalogue", sorted(catalogue.items()))
         self.db.execute("DELETE FROM catalogue")
         self.db.executemany(
             "INSERT INTO catalogue (source, groups) VALUES (?, ?)", list(catalogue.items())
@@ -195,7 +200,7 @@ class Transaction:
             for key, drop in self.books.accounts.overlapping(name, span):
                 if acked.covers(drop.first, drop.last):
                     self.books.accounts.settle(self.db, key)
-                    self.changed = True
+                    self.changed = self._accounts_changed = True
                 else:
                     waiting.append(Range(drop.first, drop.last))
             # Only what a row or an account still waits for is worth remembering.
@@ -251,7 +256,7 @@ class Transaction:
     def account(self, drop: Drop) -> None:
         """Write a drop account; the caller counts the records."""
         self.books.accounts.add(self.db, drop, self._joinable)
-        self.changed = True
+        self.changed = self._accounts_changed = True
 
     def _joinable(self, before: Drop, after: Drop) -> bool:
         """Whether one account may span both: no queued record lies between them."""

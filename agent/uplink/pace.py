@@ -44,7 +44,7 @@ class TokenBucket:
 
 
 class Reconnect:
-    """When to try the broker again: full jitter from 1 s to the age of the trouble, at most 60 s.
+    """When to try the broker again: jitter from 1 s to half the trouble's age, at most 60 s.
 
     Trouble begins with the first failure and ends when a connection has held for 60 s or has proved
     useful: an ack came through it. Then the next failure begins with short pauses again. Usefulness
@@ -86,5 +86,5 @@ class Reconnect:
             cap = min(MAX_PAUSE_S, TAKEOVER_PAUSE_S * 2**self._takeovers)
             self._takeovers += 1
             return self._uniform(cap / 2, cap)
-        cap = min(MAX_PAUSE_S, max(FIRST_CAP_S, now - self._since))
+        cap = min(MAX_PAUSE_S, max(FIRST_CAP_S, (now - self._since) / 2))
         return self._uniform(MIN_PAUSE_S, cap)

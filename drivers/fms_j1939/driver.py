@@ -81,9 +81,6 @@ class FmsJ1939(Driver[FmsConfig]):
     config_model: ClassVar[type[DriverConfig]] = FmsConfig
     groups: ClassVar[tuple[Group, ...]] = GROUPS
 
-    device = "starting"
-    """`ok`, or why the device that is open says nothing."""
-
     @classmethod
     def decode(cls, path: Path) -> Iterator[Mapping[str, object]]:
         """Each value of each frame of a candump log. Raises ValueError with file and line."""
@@ -118,9 +115,10 @@ class FmsJ1939(Driver[FmsConfig]):
                         ctx.emit(group, values, states=states, at_boottime_ms=at_ms)
                 now_ms = boottime_ms()
                 status.emit(ctx, now_ms)
-                if silence.revive(receiver.frames_read, now_ms):
+                revive = silence.revive(receiver.frames_read, now_ms)
+                self.device = self._silent_text if silence.long else "ok"
+                if revive:
                     bus.revive()
-                self.device = "ok" if not silence.long else self._silent_text
 
     @property
     def _name(self) -> str:

@@ -111,32 +111,37 @@ class SlcanBus:
 
     def _listen(self, *, insist: bool) -> None:
         """C, S, L: from whatever state the adaptor is in to a channel that only listens."""
-        for attempt in ("first", "last"):
+        refused = ""
+        for _ in ("first", "again"):
+            # A refusal may be due to half a command that somebody else left in the adaptor.
             self._ask(b"C", _ANSWER_MS)
-            # Frames of a channel that somebody else left open, half commands, old answers.
-            termios.tcflush(self._fd, termios.TCIFLUSH)
-            self._splitter.reset()
-            bitrate_answer = self._ask(BITRATE_COMMANDS[self._bitrate], _ANSWER_MS)
-            if bitrate_answer == _REFUSED and attempt == "first":
-                continue  # C may have been the tail of a half-sent command of somebody else
+            self._forget()
+            if self._ask(BITRATE_COMMANDS[self._bitrate], _ANSWER_MS) == _REFUSED:
+                refused = f"{self._bitrate} bit/s; see which bit rates it supports"
+                continue
             answer = self._ask(b"L", _LISTEN_ANSWER_MS)
-            if answer != _REFUSED or attempt == "last":
+            if answer != _REFUSED:
                 break
-        if bitrate_answer == _REFUSED:
-            raise DeviceUnavailable(
-                f"SLCAN adaptor {self._channel} refuses {self._bitrate} bit/s; "
-                "see which bit rates it supports"
+            refused = (
+                "to open listen-only (command L); this driver opens a bus in no other way. Use an "
+                "adaptor that can listen only"
             )
-        if answer == _REFUSED:
-            raise DeviceUnavailable(
-                f"SLCAN adaptor {self._channel} refuses to open listen-only (command L); this "
-                "driver opens a bus in no other way. Use an adaptor that can listen only"
-            )
+        else:
+            raise DeviceUnavailable(f"SLCAN adaptor {self._channel} refuses {refused}")
         if answer is None and insist:
             raise DeviceUnavailable(
                 f"nothing on {self._channel} answers like an SLCAN adaptor (commands C, S, L); "
                 "is it the right port, and does the adaptor speak SLCAN?"
             )
+        self._polled_ms = boottime_ms()
+
+    def _forget(self) -> None:
+        """Throw away frames of a channel that somebody else left open, and old answers."""
+        try:
+            termios.tcflush(self._fd, termios.TCIFLUSH)
+        except termios.error as error:
+            raise self._lost(OSError(*error.args)) from error
+        self._splitter.reset()
 
     def _ask(self, command: bytes, wait_ms: int) -> bytes | None:
         """Write a command; "yes" (CR), "no" (BEL) or None where no answer came in time.
@@ -151,13 +156,7 @@ class SlcanBus:
         deadline_ms = boottime_ms() + wait_ms
         while (left_ms := deadline_ms - boottime_ms()) > 0:
             heard += self._read(left_ms, gather=False)
-            *lines, _ = heard.split(b"\r")
-            answer = None
-            if b"\x07" in heard:
-                answer = _REFUSED
-            elif b"" in lines or (command == b"L" and any(map(_is_frame, lines))):
-                # Some firmwares answer nothing; then frames prove that the channel is open.
-                answer = _ACCEPTED
+            answer = _answer_in(heard, frames_prove=command == b"L")
             if answer is not None:
                 self._backlog = heard if command == b"L" else b""
                 return answer
@@ -214,6 +213,20 @@ def _open_port(channel: str, tty_baud: int) -> int:
         os.close(fd)
         raise DeviceUnavailable(f"{channel} is no serial port: {error}") from error
     return fd
+
+
+def _answer_in(heard: bytes, *, frames_prove: bool) -> bytes | None:
+    """The first "yes" or "no" in what was heard. CR alone is yes, BEL is no.
+
+    Some firmwares answer nothing; where `frames_prove`, a frame says that the channel is open.
+    """
+    *lines, rest = heard.split(b"\r")
+    for line in lines:
+        if b"\x07" in line:
+            return _REFUSED
+        if not line or (frames_prove and _is_frame(line)):
+            return _ACCEPTED
+    return _REFUSED if b"\x07" in rest else None
 
 
 def _is_frame(line: bytes) -> bool:

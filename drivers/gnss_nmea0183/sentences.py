@@ -57,7 +57,7 @@ class SentenceReader:
             if match and reduce(xor, match[1]) == int(match[2], 16):
                 self.read += 1
                 sentences.append(Sentence(match[1].decode("ascii"), stamp))
-            elif match is None and following < 0 and _BEGINNING.match(text, start):
+            elif match is None and _BEGINNING.match(text, start):
                 self._held, self._held_at = text[start:], stamp
             else:
                 self.rejected += 1

@@ -157,6 +157,12 @@ def test_the_json_format() -> None:
     assert found.runs == [Range(1, 2)]
 
 
+def test_a_blob_in_json_is_an_array_or_an_object() -> None:
+    row = [1, "cam", "", 0, 9, "file", {}, {}, ["a.mp4", "video/mp4", 7, "0" * 64]]
+    (found,) = decode(as_json(records=[row])).records
+    assert (found.group, found.blob) == ("", Blob("a.mp4", "video/mp4", 7, "0" * 64))
+
+
 def _with_column(**more: Any) -> Callable[[pb.Batch], None]:
     def change(batch: pb.Batch) -> None:
         del batch.groups[0].columns[:]
@@ -207,12 +213,12 @@ DAMAGES: list[tuple[Callable[[pb.Batch], None], str]] = [
     (_set("drops", [pb.Drop(first=0, last=1)]), "drops: 0..1"),
     (_set("drops", [pb.Drop(first=1, last=2**63)]), "drops"),
     (_set("drops", [pb.Drop(first=1, last=2, count=3)]), "3 records in 1..2"),
-    (_set("drops", [pb.Drop(first=1, last=2, reason="x" * 600)]), "reason"),
+    (_set("drops", [pb.Drop(first=1, last=2, reason="x" * 5_000)]), "reason"),
     (_set("blobs", [pb.Blob(record=3, sha256=bytes(32))]), "record 3 of 3"),
     (_set("blobs", [pb.Blob(sha256=bytes(32))] * 2), "twice"),
     (_set("blobs", [pb.Blob(sha256=bytes(31))]), "sha256"),
     (_set("groups", [pb.Group(name="g", kind="sample")]), "source"),
-    (_set("groups", [pb.Group(source="s", kind="sample")]), "group"),
+    (_set("groups", [pb.Group(source="s", name="g" * 600, kind="sample")]), "group"),
     (_set("groups", [pb.Group(source="s", name="g", kind="sampel")]), "kind: 'sampel'"),
     (_with_column(delta=[1, 2], steps_per_unit=1), "2 values for 3"),
     (_with_column(delta=[1, 2, 3]), "0 steps"),
@@ -221,7 +227,7 @@ DAMAGES: list[tuple[Callable[[pb.Batch], None], str]] = [
     (_with_column(real=[1, math.nan, 1]), "finite"),
     (_with_column(real=[1, 1, -math.inf]), "finite"),
     (_with_column(real=[1, 2, 3], flag=[True] * 3), "more than one list"),
-    (_with_column(text=["x" * 9000] * 3), "text"),
+    (_with_column(text=["x" * 70_000] * 3), "text"),
     (_with_column(presence=b"\x15\x00", flag=[True] * 3), "presence of 2 bytes"),
     (_with_column(presence=b"\x55", flag=[True] * 3), "presence"),
     (_with_column(presence=b"\x03"), "presence"),

@@ -28,6 +28,7 @@ def test_form(text: str, want: Fault) -> None:
         ("no_network", "expected NAME"),
         ("no_netwrok@3", "no fault 'no_netwrok'"),
         ("tunnel:gnss@3", "takes no driver"),
+        ("driver_kill:gsm@3", "no driver 'gsm'; there are gnss, fms"),
         ("agent_kill@-3", "expected NAME"),
         ("", "expected NAME"),
     ],

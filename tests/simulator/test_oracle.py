@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterable
 
 import pytest
-from simulator.emission import Emission, Heard
 
+from simulator.emission import Emission, Heard
 from simulator.ledger import LATITUDE, LONGITUDE, Ledger
 from simulator.oracle import Delivered, Verdict, judge
 

@@ -104,6 +104,14 @@ def test_a_sender_that_repeats_itself_is_not_silent() -> None:
         assert speeds(receiver.lines([ccvs(512, sa=0x27)], at_ms)) == []
 
 
+def test_silence_counts_from_the_last_frame_also_an_unchanged_one() -> None:
+    receiver = Receiver()
+    for at_ms in (0, 10, 900):
+        receiver.lines([ccvs(256, sa=0x11)], at_ms)
+    assert receiver.lines([ccvs(512, sa=0x27)], 5900) == []
+    assert speeds(receiver.lines([ccvs(512, sa=0x27)], 5901)) == [2.0]
+
+
 def tco1(sa: int, raw: int) -> bytes:
     return b"T0CFE6C%02X8000000000000%02X%02X" % (sa, raw & 255, raw >> 8)
 

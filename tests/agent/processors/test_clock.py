@@ -1,0 +1,109 @@
+"""When the table of UTC offsets gets a row, and which."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.clock import BUILD_UTC_MS, HORIZON_MS, OffsetRow, OffsetSource, utc_ms
+from agent.processors.clock import UTC_PATH, ClockTable
+from agent.record import Record, Scalar
+
+BOOT, OTHER = "b" * 32, "a" * 32
+UTC = BUILD_UTC_MS + 86_400_000
+RTC = OffsetRow(BOOT, 0, UTC + 5_000_000, OffsetSource.RTC)
+NTP = OffsetRow(BOOT, 0, UTC, OffsetSource.NTP)
+NONE = OffsetRow(BOOT, 0, 0, OffsetSource.NONE)
+GNSS = OffsetRow(BOOT, 0, UTC, OffsetSource.GNSS)
+
+
+def fix(at_ms: int, offset_ms: int = UTC) -> Record:
+    return Record("gnss", at_ms, {UTC_PATH: at_ms + offset_ms, "Vehicle.Speed": 1.0})
+
+
+def rows_after(start: list[OffsetRow], stated: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """(from, offset) of the rows that were added."""
+    table = ClockTable(BOOT, start)
+    for at_ms, offset_ms in stated:
+        record = fix(at_ms, offset_ms)
+        assert table.step(record) == (record,)
+    assert list(table.rows[: len(start)]) == start
+    added = table.rows[len(start) :]
+    assert all(row.boot == BOOT and row.source is OffsetSource.GNSS for row in added)
+    return [(row.from_boottime_ms, row.utc_offset_ms) for row in added]
+
+
+FAR = UTC + 60_000
+
+
+@pytest.mark.parametrize(
+    ("start", "stated", "added"),
+    [
+        ([], [(1000, UTC)], []),
+        ([], [(1000, UTC), (2000, UTC)], [(2000, UTC)]),
+        ([NONE], [(1000, UTC), (2000, UTC + 30)], [(2000, UTC + 30)]),
+        ([RTC], [(1000, UTC), (2000, UTC)], [(2000, UTC)]),
+        # GNSS beats NTP even where both agree
+        ([NTP], [(1000, UTC), (2000, UTC)], [(2000, UTC)]),
+        # the same within 100 ms is no move
+        ([GNSS], [(1000, UTC), (2000, UTC + 100), (3000, UTC - 100), (4000, UTC + 100)], []),
+        ([GNSS], [(1000, UTC + 101), (2000, UTC + 101)], [(2000, UTC + 101)]),
+        # one outlier is ignored, also again and again; two that disagree confirm nothing
+        ([GNSS], [(1000, FAR), (2000, UTC), (3000, FAR), (4000, UTC)], []),
+        ([GNSS], [(1000, FAR), (2000, FAR + 5_000), (3000, UTC)], []),
+        ([GNSS], [(1000, FAR), (2000, FAR + 5_000), (3000, FAR + 5_000)], [(3000, FAR + 5_000)]),
+        ([], [(1000, FAR), (2000, UTC), (3000, UTC)], [(3000, UTC)]),
+        # there and back again
+        ([GNSS], [(1, FAR), (2, FAR), (3, UTC), (4, UTC)], [(2, FAR), (4, UTC)]),
+        # another boot's rows say nothing about this one
+        ([OffsetRow(OTHER, 0, UTC, OffsetSource.GNSS)], [(1, UTC), (2, UTC)], [(2, UTC)]),
+    ],
+)
+def test_rows(
+    start: list[OffsetRow], stated: list[tuple[int, int]], added: list[tuple[int, int]]
+) -> None:
+    assert rows_after(start, stated) == added
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        0,
+        BUILD_UTC_MS - 1,
+        BUILD_UTC_MS - 1024 * 7 * 86_400_000,  # a week rollover
+        BUILD_UTC_MS + HORIZON_MS + 1,
+        float(UTC),
+        True,
+        "2026-11-23T00:00:00Z",
+    ],
+)
+def test_what_cannot_be_is_not_believed(value: Scalar) -> None:
+    table = ClockTable(BOOT, [NONE])
+    for at_ms in (1000, 2000, 3000):
+        table.step(Record("gnss", at_ms, {UTC_PATH: value}))
+    assert table.rows == (NONE,)
+
+
+def test_unbelievable_time_between_two_good_ones_changes_nothing() -> None:
+    table = ClockTable(BOOT, [NONE])
+    table.step(fix(1000))
+    table.step(Record("gnss", 1500, {UTC_PATH: 0}))
+    table.step(fix(2000))
+    assert table.rows[1:] == (OffsetRow(BOOT, 2000, UTC, OffsetSource.GNSS),)
+
+
+def test_rows_are_a_new_object_only_where_they_changed() -> None:
+    table = ClockTable(BOOT, [NONE])
+    before = table.rows
+    table.step(fix(1000))
+    table.step(Record("fms", 1500, {"Vehicle.Speed": 3.0}))
+    assert table.rows is before
+    table.step(fix(2000))
+    assert table.rows is not before
+
+
+def test_a_late_fix_dates_what_was_before_it() -> None:
+    table = ClockTable(BOOT, [RTC])
+    for at_ms in (60_000, 61_000):
+        table.step(fix(at_ms))
+    assert utc_ms(table.rows, BOOT, 1_000) == UTC + 1_000
+    assert utc_ms(table.rows, OTHER, 1_000) is None

@@ -1,0 +1,249 @@
+"""Real buses that other people recorded, against other people's decoders.
+
+Runs where the recordings stand beside the checkout (../shared/data/can).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivers.codecs import candump
+from drivers.codecs.j1939 import Transport, split_id
+from drivers.fms_j1939.driver import FmsJ1939
+from drivers.fms_j1939.frames import Frame
+from drivers.fms_j1939.receiver import Receiver
+
+CAPTURES = ["css-bus-2023", "css-truck-2021", "css-j1939tp-2021"]
+
+
+def _folder() -> Path | None:
+    # Beside the checkout, or beside the folder that holds several checkouts.
+    for parent in Path(__file__).resolve().parents[3:6]:
+        folder = parent.parent / "shared" / "data" / "can"
+        if folder.is_dir():
+            return folder
+    return None
+
+
+FOLDER = _folder()
+pytestmark = pytest.mark.skipif(
+    FOLDER is None, reason="no recordings: ../shared/data/can is not beside the checkout"
+)
+
+# Their names for our SPNs. SPN 110 is wrong in their database; SPN 899, 1675, 559 they leave out.
+NAMES = {
+    "DriversDemandEngPercentTorque": 512, "ActualEngPercentTorque": 513, "EngSpeed": 190,
+    "AccelPedalPos1": 91, "EngPercentLoadAtCurrentSpeed": 92, "ParkingBrakeSwitch": 70,
+    "WheelBasedVehicleSpeed": 84, "CruiseCtrlActive": 595, "BrakeSwitch": 597, "ClutchSwitch": 598,
+    "CruiseCtrlSetSpeed": 86, "PTOGovernorState": 976, "EngFuelRate": 183,
+    "EngInstantaneousFuelEconomy": 184, "FuelLevel1": 96, "FuelLevel2": 38, "WasherFluidLevel": 80,
+    "EngTotalHoursOfOperation": 247, "HghRslutionTotalVehicleDistance": 917,
+    "HighResolutionTripDistance": 918, "EngFuelTemp1": 174, "EngOilTemp1": 175,
+    "BarometricPress": 108, "CabInteriorTemp": 170, "AmbientAirTemp": 171,
+    "Driver1WorkingState": 1612,
+    "Driver2WorkingState": 1613, "VehicleMotion": 1611, "Driver1TimeRelatedStates": 1617,
+    "Driver2TimeRelatedStates": 1618, "DriverCardDriver1": 1615, "DriverCardDriver2": 1616,
+    "VehicleOverspeed": 1614, "SystemEvent": 1622, "HandlingInformation": 1621,
+    "TachographPerformance": 1620, "DirectionIndicator": 1619, "TachographOutputShaftSpeed": 1623,
+    "TachographVehicleSpeed": 1624, "PosOfDoors": 1821, "Ramp_WheelChairLiftPos": 1820,
+    "Status2OfDoors": 3411,
+}  # fmt: skip
+
+KPA_TO_HPA = 10
+
+
+def log(name: str) -> Path:
+    assert FOLDER is not None
+    return FOLDER / f"{name}.log.gz"
+
+
+@functools.cache
+def expected(name: str) -> Any:
+    assert FOLDER is not None
+    return json.loads((FOLDER / f"expected-{name}.json").read_text())
+
+
+@functools.cache
+def readings(name: str) -> dict[tuple[int, int], list[dict[str, Any]]]:
+    """What `decode` says, by SPN and source address."""
+    found: dict[tuple[int, int], list[dict[str, Any]]] = {}
+    for reading in FmsJ1939.decode(log(name)):
+        line: dict[str, Any] = dict(reading)
+        found.setdefault((line["spn"], line["sa"]), []).append(line)
+    return found
+
+
+@pytest.mark.parametrize("name", CAPTURES)
+def test_values_are_those_of_cantools(name: str) -> None:
+    compared = 0
+    for theirs in expected(name)["signals"]:
+        spn = NAMES.get(theirs["signal"])
+        if spn is None:
+            continue
+        ours = readings(name)[spn, theirs["sa"]]
+        factor = KPA_TO_HPA if spn == 108 else 1
+        values = [line["value"] / factor for line in ours if line["state"] == "value"]
+        states = Counter(line["state"] for line in ours)
+        assert (
+            len(ours),
+            states["value"],
+            states["not_available"],
+            states["error"],
+            states["implausible"],
+        ) == tuple(
+            theirs[key] for key in ("frames", "valid", "not_available", "error", "reserved_range")
+        ), theirs["signal"]
+        if values:
+            assert min(values) == pytest.approx(theirs["min"], abs=1e-8)
+            assert max(values) == pytest.approx(theirs["max"], abs=1e-8)
+            assert sum(values) / len(values) == pytest.approx(theirs["mean"], abs=1e-8)
+        at = {line["t"]: line["value"] for line in ours}
+        for t, _, value in theirs["samples_ts_raw_value"]:
+            assert at[t] == pytest.approx(value * factor, abs=1e-8)
+        compared += 1
+    assert compared >= {"css-bus-2023": 40, "css-truck-2021": 21}.get(name, 14)
+
+
+def frames(name: str) -> Iterator[candump.LoggedFrame]:
+    return (frame for frame in candump.read(log(name)) if frame.extended and not frame.remote)
+
+
+@pytest.mark.parametrize("name", CAPTURES)
+def test_frames_and_parameter_groups(name: str) -> None:
+    pgns = Counter(split_id(frame.can_id).pgn for frame in frames(name))
+    assert sum(pgns.values()) == expected(name)["extended_frames"]
+    assert {str(pgn): n for pgn, n in pgns.items()} == expected(name)["pgn_counts"]
+
+
+@pytest.mark.parametrize("name", CAPTURES)
+def test_transport_is_the_strict_reference(name: str) -> None:
+    transport = Transport()
+    kinds: Counter[tuple[object, ...]] = Counter()
+    distinct: dict[tuple[int, int, int, str], float] = {}
+    for frame in frames(name):
+        message = transport.feed(frame.t, split_id(frame.can_id), frame.payload)
+        if message is not None:
+            _, pgn, sa, da, payload = message
+            kinds[pgn, sa, da, "BAM" if da == 0xFF else "RTS", len(payload)] += 1
+            distinct.setdefault((pgn, sa, da, payload.hex()), message.t)
+    reference = expected(name)["tp_strict_reference"]
+    assert transport.complete == reference["complete"]
+    assert not transport.dropped
+    assert [[*kind, n] for kind, n in kinds.items()] == reference["by_pgn_sa_da_mode_len"]
+    assert distinct == {(pgn, sa, da, text): t for t, pgn, sa, da, _, text in reference["distinct"]}
+
+
+def test_coolant_is_raw_less_40() -> None:
+    values = {line["value"] for line in readings("css-truck-2021")[110, 0]}
+    assert values
+    assert all(-40 <= value <= 120 for value in values)
+    for frame in frames("css-truck-2021"):
+        if split_id(frame.can_id).pgn == 65262:
+            assert frame.payload[0] - 40.0 in values
+
+
+def test_the_vin_of_a_tractor_has_junk_behind_it() -> None:
+    lines = readings("css-j1939tp-2021")[237, 0]
+    assert {line["value"] for line in lines} == {"1L06130RELP969468"}
+    assert len(lines) == 3
+    assert all("plausible" not in line for line in lines)
+
+
+BUS = "css-bus-2023"
+CLUSTER, TACHOGRAPH = 0x17, 0xEE
+
+
+def test_output_shaft_speed_fe00_is_an_error_though_its_low_byte_is_0() -> None:
+    lines = readings(BUS)[1623, TACHOGRAPH]
+    assert len(lines) == 215
+    assert {line["state"] for line in lines} == {"error"}
+
+
+def test_zero_fill_is_a_value_and_not_plausible() -> None:
+    for spn, value in ((108, 0.0), (170, -273.0)):
+        lines = readings(BUS)[spn, 0x47]
+        assert {(line["value"], line["state"], line["plausible"]) for line in lines} == {
+            (value, "value", False)
+        }
+    receiver = Receiver()
+    for frame in frames(BUS):
+        if split_id(frame.can_id).pgn == 65269:
+            said = receiver.frame(Frame(frame.can_id, frame.payload, True, False), 1)
+            assert said is not None
+            assert {state.value for state in said.states.values()} == {"implausible"}
+            assert len(said.states) == 2
+            break
+
+
+def test_the_odometer_of_the_cluster_at_wake_up() -> None:
+    steps: list[float] = []
+    for line in readings(BUS)[917, CLUSTER]:
+        if not steps or steps[-1] != line["value"]:
+            steps.append(line["value"])
+    assert set(steps) == {0.0, 37_500.0, 158_910_600.0}
+    assert steps[-1] == 158_910_600.0
+    assert {line["value"] for line in readings(BUS)[917, TACHOGRAPH]} == {158_910_600.0}
+
+
+def test_the_odometer_follows_the_tachograph_once_it_speaks() -> None:
+    receiver = Receiver()
+    odometer: list[tuple[int, float]] = []
+    for frame in frames(BUS):
+        identifier = split_id(frame.can_id)
+        if identifier.pgn == 65217:
+            at_ms = int(frame.t * 1000)
+            said = receiver.frame(Frame(frame.can_id, frame.payload, True, False), at_ms)
+            if said is not None:
+                value = said.values["Vehicle.TraveledDistance"]
+                assert isinstance(value, float)
+                odometer.append((identifier.sa, value))
+    first = [sa for sa, _ in odometer].index(TACHOGRAPH)
+    assert {value for _, value in odometer[first:]} == {158_910_600.0}
+
+
+def test_two_senders_disagree_about_the_doors() -> None:
+    def seen(spn: int, sa: int) -> set[object]:
+        return {line["value"] for line in readings(BUS)[spn, sa]}
+
+    assert seen(1821, 0x42) == {None}
+    assert seen(1821, 0xEC) == {2, None}
+    assert seen(1820, 0x42) == {True, False}
+    assert seen(1820, 0xEC) == {False}
+
+
+@pytest.mark.parametrize(("prefer", "believed"), [({}, 0x42), ({"dc1": [0xEC]}, 0xEC)])
+def test_only_one_of_the_two_is_believed(prefer: dict[str, list[int]], believed: int) -> None:
+    receiver = Receiver(prefer)
+    senders = []
+    for frame in frames(BUS):
+        identifier = split_id(frame.can_id)
+        if identifier.pgn == 65102:
+            at_ms = int(frame.t * 1000)
+            if receiver.frame(Frame(frame.can_id, frame.payload, True, False), at_ms) is not None:
+                senders.append(identifier.sa)
+    assert len(senders) > 300
+    assert set(senders[1:]) == {believed}
+
+
+def test_cluster_and_tachograph_are_22_years_apart() -> None:
+    """TD (PGN 65254) is not read by this driver; the fact is why a clock needs a preference."""
+    years = {
+        (split_id(frame.can_id).sa, frame.payload[5] + 1985)
+        for frame in frames(BUS)
+        if split_id(frame.can_id).pgn == 65254 and frame.payload[5] <= 0xFA
+    }
+    assert {2001} <= {year for sa, year in years if sa == CLUSTER}
+    assert {year for sa, year in years if sa == TACHOGRAPH} == {2023}
+    days = {
+        -(-frame.payload[4] // 4)
+        for frame in frames(BUS)
+        if split_id(frame.can_id)[1:3] == (65254, TACHOGRAPH) and frame.payload[5] <= 0xFA
+    }
+    assert days == {30}  # 2023-11-30 by the recording's own stamps
