@@ -1,7 +1,7 @@
 """Bytes and time per record of the uplink's payload, against plain JSON lines.
 
 One bus in traffic: the GNSS record of each second and the FMS groups at the rates that `thin` lets
-through; a made-up drive. Medians of 5 runs of 50 messages. JSON lines carry the same identity:
+through, of a made-up drive. Medians of 5 runs of 50 messages. JSON lines carry the same identity:
 seq, source, group, time, values.
 """
 

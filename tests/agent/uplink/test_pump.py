@@ -124,6 +124,7 @@ NO_ACKS = [
     b"\xff\xfe",
     b"[" * 100_000,
     b'{"epoch":' + b"[" * 100_000,
+    b'{"unknown":' + b"[" * 100_000,
     b'{"epoch":"%s","ranges":[[1,1e999]]}',
     b'{"epoch":"%s","ranges":[[1.0,2.5]]}',
     b'{"epoch":"%s","ranges":[["1","10"]]}',
