@@ -14,11 +14,12 @@ from agent.record import StorageClass
 from agent.store import accounts, aside, schema
 from agent.store.body import EPOCH_SHIFT, MASK, RawRow, sound
 from agent.store.engine import Engine
+from agent.store.eviction import ROW_OVERHEAD_BYTES
 from agent.store.intervals import IntervalSet
 from agent.store.rows import OutboxFull, RowHead
 from agent.store.scan import Findings, Scan, beyond, read
 from agent.store.state import Aside, Epoch, Salvage, State
-from agent.store.transaction import ROW_OVERHEAD_BYTES, Transaction
+from agent.store.transaction import Transaction
 
 REASON = "damaged"
 

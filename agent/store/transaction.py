@@ -15,7 +15,6 @@ from agent.record import CLASS_OF, Record, StorageClass
 from agent.store import state as states
 from agent.store.accounts import Accounts
 from agent.store.body import (
-    MASK,
     RawRow,
     bodies,
     checksum,
@@ -23,13 +22,10 @@ from agent.store.body import (
     row_id,
     sound,
 )
+from agent.store.eviction import HEAD, ROW_OVERHEAD_BYTES, Head, keep_quota, make_room
 from agent.store.intervals import IntervalSet
 from agent.store.rows import Change, Done, Drop, Range, RowHead
 from agent.store.state import Epoch, State
-
-ROW_OVERHEAD_BYTES = 128
-"""What a row occupies beside its body; part of the bytes that a quota counts."""
-_EVICT_AT_ONCE = 64
 
 
 @dataclass(slots=True)
@@ -55,17 +51,6 @@ class Moved(NamedTuple):
     first: int
     last: int
     n: int
-
-
-class _Head(NamedTuple):
-    id: int
-    first: int
-    last: int
-    n: int
-    nbytes: int
-
-
-_HEAD = "SELECT id, first, last, n, length(body) FROM"
 
 
 class Transaction:
@@ -95,10 +80,10 @@ class Transaction:
         acknowledged = sum(self._acknowledge(epoch, ranges) for epoch, ranges in change.acked)
         dropped = sum(self.give_up(head, reason) for head, reason in change.drops)
         if spare_bytes:
-            dropped += self._make_room(spare_bytes)
+            dropped += make_room(self, spare_bytes)
         first = self.state.current.seq + 1
         self._append(change.records, change.boot)
-        dropped += sum(self._keep_quota(storage_class) for storage_class in StorageClass)
+        dropped += sum(keep_quota(self, c, self._quota_bytes[c]) for c in StorageClass)
         for source, mark in change.marks.items():
             self.state.marks[source] = (mark.stream, mark.upto)
             self.changed = True
@@ -170,7 +155,7 @@ class Transaction:
         self.moved.append(Moved(1, storage_class, row.id, row.first, row.last, row.n))
         self.changed = True
 
-    def _delete(self, storage_class: StorageClass, head: _Head) -> None:
+    def _delete(self, storage_class: StorageClass, head: Head) -> None:
         self.db.execute(f"DELETE FROM {storage_class.value} WHERE id = ?", (head.id,))
         self.state.tally(storage_class).nbytes -= head.nbytes + ROW_OVERHEAD_BYTES
         self.moved.append(Moved(-1, storage_class, head.id, head.first, head.last, head.n))
@@ -211,21 +196,21 @@ class Transaction:
             del self.books.acked[epoch.index]
         return gone
 
-    def _overlapping(self, storage_class: StorageClass, epoch: Epoch, span: Range) -> list[_Head]:
+    def _overlapping(self, storage_class: StorageClass, epoch: Epoch, span: Range) -> list[Head]:
         table = storage_class.value
         low, high = row_id(epoch.index, span.first), row_id(epoch.index, span.last)
         before = self.db.execute(
-            f"{_HEAD} {table} WHERE id < ? AND id > ? ORDER BY id DESC LIMIT 1",
+            f"{HEAD} {table} WHERE id < ? AND id > ? ORDER BY id DESC LIMIT 1",
             (low, row_id(epoch.index, 0)),
         )
-        heads = [head for head in map(_Head._make, before) if head.last >= span.first]
+        heads = [head for head in map(Head._make, before) if head.last >= span.first]
         within = self.db.execute(
-            f"{_HEAD} {table} WHERE id BETWEEN ? AND ? ORDER BY id", (low, high)
+            f"{HEAD} {table} WHERE id BETWEEN ? AND ? ORDER BY id", (low, high)
         )
-        heads.extend(map(_Head._make, within))
+        heads.extend(map(Head._make, within))
         return [head for head in heads if self._sound(head, epoch)]
 
-    def _sound(self, head: _Head, epoch: Epoch) -> bool:
+    def _sound(self, head: Head, epoch: Epoch) -> bool:
         if sound(head.id, head.first, head.last, head.n) and head.last <= epoch.seq:
             return True
         self.suspect = True
@@ -237,13 +222,14 @@ class Transaction:
         if epoch is None:
             return 0
         found = self.db.execute(
-            f"{_HEAD} {head.storage_class.value} WHERE id = ?", (row_id(epoch.index, head.first),)
+            f"{HEAD} {head.storage_class.value} WHERE id = ?", (row_id(epoch.index, head.first),)
         ).fetchone()
         if found is None:
             return 0
-        return self._drop(head.storage_class, epoch, _Head._make(found), reason)
+        return self.drop(head.storage_class, epoch, Head._make(found), reason)
 
-    def _drop(self, storage_class: StorageClass, epoch: Epoch, head: _Head, reason: str) -> int:
+    def drop(self, storage_class: StorageClass, epoch: Epoch, head: Head, reason: str) -> int:
+        """Drop a row with an account; the records dropped, 0 where its head cannot be right."""
         if not self._sound(head, epoch):
             return 0
         self._delete(storage_class, head)
@@ -272,49 +258,3 @@ class Transaction:
             ).fetchone()
             for table in StorageClass
         )
-
-    def _keep_quota(self, storage_class: StorageClass) -> int:
-        tally = self.state.tally(storage_class)
-        quota_bytes = self._quota_bytes[storage_class]
-        dropped = 0
-        while tally.nbytes > quota_bytes:
-            evicted = self._evict(storage_class, tally.nbytes - quota_bytes, "quota")
-            if not evicted:
-                break
-            dropped += evicted
-        return dropped
-
-    def _make_room(self, nbytes: int) -> int:
-        """Evict bulk, then history: an alarm is never given up for space."""
-        dropped = 0
-        for storage_class in (StorageClass.BULK, StorageClass.HISTORY):
-            tally = self.state.tally(storage_class)
-            target = max(0, tally.nbytes - nbytes)
-            while tally.nbytes > target:
-                before = tally.nbytes
-                evicted = self._evict(storage_class, tally.nbytes - target, "disk_full")
-                if not evicted:
-                    break
-                dropped += evicted
-                nbytes -= before - tally.nbytes
-            if nbytes <= 0:
-                break
-        return dropped
-
-    def _evict(self, storage_class: StorageClass, nbytes: int, reason: str) -> int:
-        """Drop the oldest rows until `nbytes` are freed or one batch is through."""
-        found = self.db.execute(
-            f"{_HEAD} {storage_class.value} ORDER BY id LIMIT {_EVICT_AT_ONCE}"
-        ).fetchall()
-        dropped = 0
-        for head in map(_Head._make, found):
-            if nbytes <= 0:
-                break
-            index = head.id >> 48
-            epoch = next((e for e in self.state.epochs if e.index == index), None)
-            if epoch is None or head.id & MASK != head.first:
-                self.suspect = True
-                continue
-            dropped += self._drop(storage_class, epoch, head, reason)
-            nbytes -= head.nbytes + ROW_OVERHEAD_BYTES
-        return dropped

@@ -23,10 +23,10 @@ from store_samples import (
 
 from agent.clock import OffsetRow, OffsetSource
 from agent.record import Kind, Record
+from agent.store.eviction import ROW_OVERHEAD_BYTES
 from agent.store.outbox import Outbox
 from agent.store.reader import READ_ERRORS, OutboxReader
 from agent.store.rows import Change, Mark, OutboxTooNew, Range, RowDamaged
-from agent.store.transaction import ROW_OVERHEAD_BYTES
 
 PAGE = 4096
 OFFSETS = [OffsetRow(BOOT, 0, 1_800_000_000_000, OffsetSource.GNSS)]
