@@ -17,6 +17,8 @@ SIMULATE ?= --duration $(DURATION) --seed 7 --fault no_network@20+15 --fault dri
 help:
 	@echo "make simulate   a simulated bus, its broker and its cloud end on this machine: $(DURATION) s, then the books"
 	@echo "make test       all tests that finish within minutes"
+	@echo "make test-rig   all tests in a guest with a kernel of its own: power cuts, SocketCAN, systemd, 3G"
+	@echo "make rig-kernel a kernel for what Debian's lacks there: ISO-TP, V4L2, USB, GPIO, TPM"
 	@echo "make check      ruff, mypy --strict, import rules, systemd units"
 	@echo "make bench      the figures of the README"
 	@echo "make clean      remove .venv and caches"
@@ -61,6 +63,17 @@ packages:
 test: $(STAMP) packages
 	$(BIN)/python -m pytest tests --ignore=tests/cloud
 	$(BIN)/python -m pytest tests/cloud
+
+# The guest with a kernel of its own: all of its tests, and what they found in rig-report.json.
+# CUTS: how many power cuts under load. 25 minutes on 2 cores; docs/rig.md.
+CUTS ?= 20
+.PHONY: test-rig rig-kernel
+test-rig: $(STAMP) packages
+	@BRAIN_RIG_ALL=1 BRAIN_RIG_CUTS=$(CUTS) BRAIN_RIG_REPORT=rig-report.json $(BIN)/python -m pytest tests/rig
+
+# ISO-TP, V4L2, USB, GPIO and TPM need a kernel that Debian does not build: once, 5 to 20 minutes.
+rig-kernel:
+	@tests/rig/build --kernel
 
 # Fifty random runs in a row, one kill after the other: the long form of the tests in tests/hil.
 RUNS ?= 50

@@ -262,7 +262,7 @@ class Pipeline:
     def _committed_durably(self, change: Change) -> bool:
         """Try once; on refusal wait a little. Nothing is taken meanwhile: rings hold it."""
         try:
-            self._outbox.commit(change)
+            done = self._outbox.commit(change)
         except OutboxFull as error:
             if self.problem is None:
                 log.error("%s", error)
@@ -275,4 +275,6 @@ class Pipeline:
         if self.problem is not None:
             log.warning("the outbox accepts again")
         self.problem = None
+        if done.n:
+            log.debug("on flash: epoch %s to %d", self._outbox.epoch, done.last)
         return True

@@ -1,0 +1,103 @@
+"""What became of accepted records: judged outside the guest, by the cloud end's ledger alone.
+
+Accepted is what the agent said was on flash, in a log that is a file of the host: it said so after
+its commit and before it let a driver forget. Each such number must be delivered or be in a drop.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from simulator.oracle import Delivered
+
+_ON_FLASH = re.compile(r"on flash: epoch (\w+) to (\d+)")
+
+
+@dataclass
+class Books:
+    """Records by number; `lost` and `invented` are what must be 0. `examples` names a few."""
+
+    accepted: int = 0
+    delivered: int = 0
+    dropped: int = 0
+    lost: int = 0
+    invented: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+def accepted_in(logs: Iterable[str]) -> dict[str, int]:
+    """The highest number that was said to be on flash, by epoch."""
+    highest: dict[str, int] = {}
+    for log in logs:
+        for epoch, number in _ON_FLASH.findall(log):
+            highest[epoch] = max(int(number), highest.get(epoch, 0))
+    return highest
+
+
+def books(ledger: Path, logs: Iterable[str]) -> Books:
+    """Compare what was accepted with what was booked."""
+    found = Books()
+    with closing(_reader(ledger)) as db:
+        found.delivered = _one(db, "SELECT count(*) FROM record")
+        found.dropped = _one(db, "SELECT coalesce(sum(count), 0) FROM dropped")
+        # The same number with two contents: one of them is not what the vehicle recorded.
+        found.invented = _one(db, "SELECT count(*) FROM conflict")
+        for epoch, last in accepted_in(logs).items():
+            found.accepted += last
+            covered = 1
+            spans = db.execute(
+                "SELECT first, last FROM span WHERE epoch=? ORDER BY first", (epoch,)
+            )
+            for span_first, span_last in spans.fetchall():
+                if span_first > covered and covered <= last:
+                    found.lost += min(span_first - 1, last) - covered + 1
+                    found.examples.append(f"{epoch[:8]} {covered} to {min(span_first - 1, last)}")
+                covered = max(covered, span_last + 1)
+            if covered <= last:
+                found.lost += last - covered + 1
+                found.examples.append(f"{epoch[:8]} {covered} to {last}")
+    return found
+
+
+def delivered(ledger: Path, zero_ms: Mapping[str, int]) -> Iterator[Delivered]:
+    """Every delivered value with its capture on the host's clock.
+
+    `zero_ms`: the host's boot time at which each boot of the guest, by its id, had its own 0.
+    """
+    with closing(_reader(ledger)) as db:
+        rows = db.execute(
+            "SELECT epoch, seq, source, boot, boottime_ms, vals FROM record "
+            "WHERE kind = 'sample' ORDER BY epoch, seq"
+        )
+        for epoch, seq, source, boot, at_ms, values in rows.fetchall():
+            for path, value in json.loads(values).items():
+                yield Delivered((epoch, seq), source, path, at_ms + zero_ms[boot], value)
+
+
+def latencies_ms(ledger: Path, zero_ms: Mapping[str, int], kinds: str = "sample") -> list[int]:
+    """Capture to receipt of each record of a kind, sorted; both on the host's clock."""
+    with closing(_reader(ledger)) as db:
+        rows = db.execute(
+            "SELECT boot, boottime_ms, received_boottime_ms FROM record WHERE kind = ?", (kinds,)
+        ).fetchall()
+    return sorted(received - at - zero_ms[boot] for boot, at, received in rows)
+
+
+def highest(ledger: Path) -> dict[str, int]:
+    """The highest number of which the cloud end knows, by epoch."""
+    with closing(_reader(ledger)) as db:
+        return dict(db.execute("SELECT epoch, max(last) FROM span GROUP BY epoch").fetchall())
+
+
+def _reader(ledger: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, timeout=10.0)
+
+
+def _one(db: sqlite3.Connection, sql: str) -> int:
+    return int(db.execute(sql).fetchone()[0])

@@ -1,0 +1,101 @@
+"""The fixture `rig`, which of its tests run, and the report.
+
+BRAIN_RIG_ALL=1 runs all (`make test-rig`); else those marked `slice=True`, for which `make test`
+has time. BRAIN_RIG_REPORT names the file of the report. Where there is no rig a test is skipped,
+which the report shows as "not run".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.rig.place import NoRig
+from tests.rig.report import Report
+from tests.rig.rig import Rig
+
+LIMIT_S = 240
+"""Of one test: three boots with systemd on a busy machine and what it does between them."""
+REPORT = Report()
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is not in the slice; give each test of the rig its time."""
+    everything = os.environ.get("BRAIN_RIG_ALL") == "1"
+    kept, left = [], []
+    for item in items:
+        marker = item.get_closest_marker("rig") if HERE in item.path.parents else None
+        if marker is not None and not everything and not marker.kwargs.get("slice", False):
+            left.append(item)
+            continue
+        if marker is not None and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LIMIT_S))
+        kept.append(item)
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
+
+
+@pytest.fixture
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+    """See tests.rig.rig.Rig."""
+    try:
+        made = Rig(tmp_path)
+    except NoRig as reason:
+        pytest.skip(str(reason))
+    request.node.stash[FIGURES] = made.figures
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+FIGURES: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, None]:
+    """What the kernel or the machine lacks is "not run", never "passed"."""
+    outcome = yield
+    if outcome.excinfo is not None and issubclass(outcome.excinfo[0], NoRig):
+        try:
+            pytest.skip(str(outcome.excinfo[1]))
+        except pytest.skip.Exception as skipped:
+            outcome.force_exception(skipped)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, Any, None]:
+    """Enter each test that has the marker."""
+    outcome = yield
+    result: pytest.TestReport = outcome.get_result()
+    marker = item.get_closest_marker("rig")
+    if marker is None or (result.when != "call" and result.passed):
+        return
+    verdict = {"passed": "passed", "skipped": "not run", "failed": "failed"}[result.outcome]
+    reason = ""
+    if result.skipped and isinstance(result.longrepr, tuple):
+        reason = result.longrepr[2].removeprefix("Skipped: ")
+    identity, what = marker.args
+    REPORT.enter(identity, what, item.stash.get(FIGURES, {}), verdict, reason)
+
+
+def pytest_sessionfinish() -> None:
+    """Write the report."""
+    if path := os.environ.get("BRAIN_RIG_REPORT"):
+        REPORT.write(Path(path))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show the report where it was asked for."""
+    if os.environ.get("BRAIN_RIG_REPORT"):
+        terminalreporter.section("rig")
+        for line in REPORT.lines():
+            terminalreporter.write_line(line)

@@ -1,0 +1,83 @@
+"""The simulated vehicle outside the guest: it speaks on its serial lines and keeps the ledger.
+
+GNSS is ttyS0 at the pace of 9600 baud, the CAN bus is an SLCAN stick on ttyS1. The ledger of what
+was on the wires lives in this process, so a power cut in the guest cannot touch it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+
+from simulator.emission import NO_FAULTS, ActiveFaults
+from simulator.ledger import Ledger
+from simulator.oracle import Delivered, Verdict, judge
+from simulator.vehicle import Vehicle
+from simulator.wires.j1939_slcan import SlcanWire
+from simulator.wires.nmea_pty import NmeaWire
+from simulator.wires.pty import boottime_ms
+
+FULL_RATE: ActiveFaults = frozenset({("can_flood", "fms")})
+TICK_S = 0.01
+
+
+class Feed:
+    """Wires by name, a vehicle that drives in real time, and the ledger of what it said."""
+
+    def __init__(self, seed: int, *, faults: ActiveFaults = NO_FAULTS) -> None:
+        self.wires: dict[str, NmeaWire | SlcanWire] = {"gnss": NmeaWire(), "fms": SlcanWire()}
+        self.ledger = Ledger()
+        self.faults = faults
+        self._vehicle = Vehicle(seed)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._drive, name="feed", daemon=True)
+        self.zero_ms = 0
+
+    @property
+    def serial(self) -> dict[int, str]:
+        """The guest's serial lines, as `Boot.serial` takes them."""
+        return {0: self.wires["gnss"].path, 1: self.wires["fms"].path}
+
+    def start(self) -> None:
+        """Drive off."""
+        for wire in self.wires.values():
+            wire.start()
+        self.zero_ms = boottime_ms()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the journey: silence on the wires, everything is in the ledger. Ports stay."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        for wire in self.wires.values():
+            self.ledger.enter(wire.heard())
+
+    def close(self) -> None:
+        """End the journey and pull the plugs."""
+        self.stop()
+        for wire in self.wires.values():
+            wire.stop()
+            self.ledger.enter(wire.heard())
+
+    def open(self) -> bool:
+        """Whether both drivers have their ports open."""
+        return all(wire.is_open() for wire in self.wires.values())
+
+    def power_cut(self) -> None:
+        """Note that all processes of the vehicle died now."""
+        at_ms = boottime_ms()
+        self.ledger.kills += [(source, at_ms) for source in self.wires]
+
+    def judge(self, delivered: Iterable[Delivered]) -> Verdict:
+        """What is missing and what was invented, after `stop`."""
+        return judge(self.ledger, delivered, self.zero_ms)
+
+    def _drive(self) -> None:
+        began = time.monotonic()
+        while not self._stop.wait(TICK_S):
+            for emission in self._vehicle.advance(time.monotonic() - began, self.faults):
+                self.wires[emission.source].write(emission)
+            for wire in self.wires.values():
+                self.ledger.enter(wire.heard())

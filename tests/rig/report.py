@@ -1,0 +1,60 @@
+"""What the rig's checks found, as rig-report.json: an entry for each, failed or not run too."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+SUMS = ("runs", "accepted", "delivered", "dropped", "lost", "invented")
+WORST = ("passed", "not run", "failed")
+
+
+class Report:
+    """Entries by id. Tests of one id are one check: figures add up, the worst verdict counts."""
+
+    def __init__(self) -> None:
+        self._checks: dict[str, dict[str, Any]] = {}
+
+    def enter(
+        self, identity: str, what: str, figures: dict[str, Any], verdict: str, reason: str = ""
+    ) -> None:
+        """Add a test's result. `figures`: those of SUMS, `heal_ms` (the longest), remarks."""
+        check = self._checks.setdefault(
+            identity,
+            {
+                "id": identity,
+                "what": what,
+                **dict.fromkeys(SUMS),
+                "heal_ms": None,
+                "verdict": "passed",
+            },
+        )
+        for name, value in figures.items():
+            before = check.get(name)
+            if name in SUMS and before is not None:
+                check[name] = before + value
+            elif name == "heal_ms" and before is not None:
+                check[name] = max(before, value)
+            else:
+                check[name] = value
+        if WORST.index(verdict) > WORST.index(check["verdict"]):
+            check["verdict"] = verdict
+        if reason:
+            check["reason"] = reason
+
+    def write(self, path: Path) -> None:
+        """Write the file."""
+        checks = sorted(self._checks.values(), key=lambda check: str(check["id"]))
+        path.write_text(json.dumps({"checks": checks}, indent=1) + "\n")
+
+    def lines(self) -> list[str]:
+        """The same for people, a line a check."""
+        shown = []
+        for check in sorted(self._checks.values(), key=lambda check: str(check["id"])):
+            figures = "  ".join(
+                f"{name} {check[name]}" for name in (*SUMS, "heal_ms") if check[name] is not None
+            )
+            why = f": {check['reason']}" if check["verdict"] == "not run" else ""
+            shown.append(f"{check['id']:<12} {check['verdict']}{why}  {figures}  {check['what']}")
+        return shown
