@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
-import pwd
 import queue
 import signal
-import socket
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,13 +20,13 @@ from agent import clock
 from agent.config import Config
 from agent.config_secrets import reveal
 from agent.control import Board, Control
+from agent.doors import listeners, may_speak_for
 from agent.health import AGENT, SOURCE, Supervision, self_report
 from agent.ingest import Inbound, Ingest, decode_groups
-from agent.listener import listener
 from agent.pipeline import Pipeline
 from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
-from agent.protocol import Notifier, listen_fds, watchdog_s
+from agent.protocol import Notifier, watchdog_s
 from agent.record import StorageClass
 from agent.signals import Catalogue, Group
 from agent.store.outbox import Outbox
@@ -71,9 +69,9 @@ class Coordinator:
         self.clock = ClockTable(self.boot, rows)
         self.board = Board()
         inbox: queue.Queue[Inbound] = queue.Queue(INBOX_ITEMS)
-        listeners = _listeners(run_dir)
+        doors = listeners(run_dir)
         self.ingest = Ingest(
-            listeners["ingest"],
+            doors["ingest"],
             self.outbox.marks(),
             inbox,
             self._table.loop("ingest", 15.0),
@@ -118,7 +116,7 @@ class Coordinator:
             self.utc,
         )
         self._control = Control(
-            listeners["control"],
+            doors["control"],
             View(parts).answers(),
             self.board,
             self._unit,
@@ -231,33 +229,6 @@ def uplink_settings(config: Config) -> UplinkConfig:
     for key in ("username", "password"):
         section[key] = reveal(section[key], os.environ) or None
     return UplinkConfig(**section)
-
-
-def may_speak_for(uid: int, name: str) -> bool:
-    """Whether a process of user `uid` may be the driver `name`.
-
-    On a vehicle each driver has a user of its own, `brain-drv-NAME`; on a laptop all is one user.
-    """
-    if uid == os.getuid():
-        return True
-    try:
-        return pwd.getpwuid(uid).pw_name == f"brain-drv-{name}"
-    except KeyError:
-        return False
-
-
-def _listeners(run_dir: Path) -> Mapping[str, socket.socket]:
-    """The inherited sockets, or our own where nobody passed any."""
-    inherited = listen_fds()
-    sockets: dict[str, socket.socket] = {}
-    for name, kind in (("ingest", socket.SOCK_SEQPACKET), ("control", socket.SOCK_STREAM)):
-        if name in inherited:
-            os.set_inheritable(inherited[name], False)
-            sockets[name] = socket.socket(fileno=inherited[name])
-            continue
-        run_dir.mkdir(parents=True, exist_ok=True)
-        sockets[name] = listener(run_dir / f"{name}.sock", kind, 0o660)
-    return sockets
 
 
 def serve(config: Config, run_dir: Path, state_dir: Path) -> int:

@@ -14,6 +14,7 @@ from agent.config import Config, ConfigInvalid, load
 from agent.config_files import SECRET_KEYS
 from agent.config_places import PlaceUnusable, make_run_directory, make_state_directory
 from agent.config_secrets import SecretUnavailable, reveal
+from agent.protocol import listen_fds
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -50,7 +51,9 @@ def prepare(file: Path, run_dir: Path | None, state_dir: Path | None) -> tuple[C
     configure(config.agent.log_level)
     where = places(loaded.tree, run_dir, state_dir)
     try:
-        make_run_directory(where.run_dir)
+        # Sockets that the service manager passed are in a directory of the service manager's.
+        if not listen_fds():
+            make_run_directory(where.run_dir)
         make_state_directory(where.state_dir)
     except PlaceUnusable as error:
         raise CliError(str(error), DEGRADED) from error
