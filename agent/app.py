@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent import clock
+from agent.alarms import Alarm, of
 from agent.config import Config
 from agent.config_secrets import reveal
 from agent.control import Board, Control
@@ -149,6 +150,7 @@ class Coordinator:
             self.config.vehicle.id,
             self.directory,
             self.outbox.opened,
+            extra=of(Alarm.RECORDING),
         )
         failed = self._watch()
         self._notifier.send(STOPPING=1)
@@ -168,12 +170,14 @@ class Coordinator:
         told: frozenset[str] = frozenset()
         while not self._stop.wait(period_s):
             if self.pipeline.failure is not None:
-                log.error("the pipeline failed: %s; restarting", self.pipeline.failure)
+                text = "the pipeline failed: %s; restarting"
+                log.error(text, self.pipeline.failure, extra=of(Alarm.FAILED))
                 return True
             late = self._table.late()
             if late:
                 if told != late.keys():
-                    log.error("stalled: %s", ", ".join(f"{n} ({s:.0f} s)" for n, s in late.items()))
+                    text = ", ".join(f"{n} ({s:.0f} s)" for n, s in late.items())
+                    log.error("stalled: %s", text, extra=of(Alarm.STALLED))
                 told = frozenset(late)
                 self._notifier.send(STATUS=f"stalled: {', '.join(late)}")
                 continue

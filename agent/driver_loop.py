@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from agent.alarms import Alarm, of
 from agent.context import HostContext
 from agent.sdk import DeviceUnavailable, Driver
 
@@ -130,7 +131,9 @@ class DriverLoop:
         if failure == self._logged:
             return
         self._logged = failure
-        log.log(level, "%s: %s; trying again for as long as it takes", self._name, failure)
+        alarm = Alarm.DRIVER_FAILED if level == logging.ERROR else Alarm.DRIVER_DEVICE
+        text = "%s: %s; trying again for as long as it takes"
+        log.log(level, text, self._name, failure, extra=of(alarm, self._name))
 
 
 def _where(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agent.alarms import Alarm, of
 from agent.context import HostContext
 from agent.driver_loop import Backoff, DriverLoop
 from agent.link import Link
@@ -200,7 +201,7 @@ class Host:
             if device == "ok" and self._device != "starting":
                 log.info("%s: the device is back", self._name)
             if not beating:
-                log.error("%s: %s", self._name, device)
+                log.error("%s: %s", self._name, device, extra=of(Alarm.DRIVER_FAILED, self._name))
             self._device = device
         status = f"{device}; {'connected' if self._link.welcomed else 'no coordinator'}"
         if status != self._status:

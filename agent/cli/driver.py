@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     found, problems = resolve(section)
     if problems or found is None:
         raise ConfigInvalid(problems)
-    configure(str(tree.get(("agent", "log_level")) or "info"))
+    configure(str(tree.get(("agent", "log_level")) or "info"), driver=name)
     # Not before: what is wrong with the configuration is said without it.
     from agent.host import Host
 
