@@ -20,6 +20,9 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 SHORTEST_PAUSE_S = 0.5
 """Full jitter, but never a busy loop."""
 
+LOOK_S = 0.5
+"""How soon a new configuration ends a pause."""
+
 HEALTHY_S = 60.0
 """A driver that ran for so long starts over with short pauses."""
 
@@ -71,6 +74,8 @@ class DriverLoop:
         self._ended = ended
         self._backoff = backoff or Backoff()
         self._clock = clock
+        self._swap = threading.Lock()  # a new driver and the end of the old one's attempt
+        self._next: Driver[Any] | None = None
         self._failure = ""  # of the last attempt; empty before the first one ended
         self._logged = ""
         # A daemon: one that hangs in C must not keep the process from ending.
@@ -89,14 +94,27 @@ class DriverLoop:
         """Whether the thread is still in there."""
         return self._thread.is_alive()
 
+    def replace(self, driver: Driver[Any]) -> None:
+        """Go on with another one, as soon as the present one leaves `run`. From any thread."""
+        with self._swap:
+            self._next = driver
+            self._ctx.leave()
+
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
+                with self._swap:
+                    if self._next is not None:
+                        self._driver, self._next = self._next, None
+                        self._backoff.reset()
+                        self._failure = self._logged = ""
+                    self._ctx.attempt()
                 began = self._clock()
-                self._ctx.attempt()
                 level, failure = self._attempt()
                 if self._stop.is_set():
                     break  # however it ended: it was asked to
+                if self._next is not None:
+                    continue
                 if level == logging.ERROR:
                     self.failures += 1
                 else:
@@ -109,10 +127,16 @@ class DriverLoop:
                 self._tell(level, failure)
                 self._ctx.rest()
                 self._failure = failure[:MAX_DEVICE_TEXT]
-                self._stop.wait(self._backoff.next_s())
+                self._back_off(self._backoff.next_s())
         finally:
             self._ctx.rest()
             self._ended()
+
+    def _back_off(self, pause_s: float) -> None:
+        while self._next is None and pause_s > 0:
+            if self._stop.wait(min(LOOK_S, pause_s)):
+                return
+            pause_s -= LOOK_S
 
     def _attempt(self) -> tuple[int, str]:
         """Run the driver once; say how bad the end was and why it came."""

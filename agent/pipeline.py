@@ -113,6 +113,11 @@ class Pipeline:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def pace(self, commit_interval_s: float, alarm_commit_s: float) -> None:
+        """How long records wait for a commit from now on. From any thread."""
+        self._commit_interval_s = commit_interval_s
+        self._alarm_commit_s = alarm_commit_s
+
     def alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()
