@@ -17,7 +17,8 @@ from pathlib import Path
 
 from agent import clock
 from agent.alarms import Alarm, of
-from agent.config import Config, ConfigInvalid, SecretUnavailable, render
+from agent.config import Config, ConfigInvalid, SecretUnavailable
+from agent.config_problems import log_lines
 from agent.control import Board, Control
 from agent.doors import listeners, may_speak_for
 from agent.health import AGENT, SOURCE, Supervision, self_report
@@ -211,7 +212,7 @@ class Coordinator:
             settings = uplink_settings(changes.config)
         except (ConfigInvalid, SecretUnavailable) as error:
             problems = error.problems if isinstance(error, ConfigInvalid) else ()
-            self.refused = render(problems) or [str(error)]
+            self.refused = log_lines(problems) or [str(error)]
             for text in self.refused:
                 log.error("configuration not taken: %s", text, extra=of(Alarm.CONFIG_REFUSED))
         else:

@@ -18,7 +18,7 @@ from agent.cli.places import places
 from agent.config_drivers import driver_config, driver_sections
 from agent.config_files import Section, Tree, read
 from agent.config_places import PlaceUnusable, make_state_directory
-from agent.config_problems import ConfigInvalid, did_you_mean, render
+from agent.config_problems import ConfigInvalid, did_you_mean, log_lines
 from agent.protocol import Notifier
 from agent.sdk import Driver
 
@@ -84,7 +84,7 @@ class Again:
             if problems or found is None:
                 raise ConfigInvalid(problems)
         except (ConfigInvalid, CliError) as error:
-            lines = render(error.problems) if isinstance(error, ConfigInvalid) else [str(error)]
+            lines = log_lines(error.problems) if isinstance(error, ConfigInvalid) else [str(error)]
             for text in lines:
                 alarm = of(Alarm.CONFIG_REFUSED, self._name)
                 log.error("%s: configuration not taken: %s", self._name, text, extra=alarm)

@@ -13,9 +13,10 @@ from agent.cli.arguments import Arguments
 from agent.cli.exits import DEGRADED, INVALID, CliError
 from agent.cli.logs import configure
 from agent.cli.places import Places, places
-from agent.config import Config, ConfigInvalid, Loaded, load, render
+from agent.config import Config, ConfigInvalid, Loaded, load
 from agent.config_files import SECRET_KEYS
 from agent.config_places import PlaceUnusable, make_run_directory, make_state_directory
+from agent.config_problems import log_lines
 from agent.config_secrets import SecretUnavailable, reveal
 from agent.protocol import Notifier, listen_fds
 
@@ -51,7 +52,7 @@ def refuse_slowly(error: ConfigInvalid) -> int:
     whatever Restart= says: without a pause that is all that the computer would do.
     """
     log = logging.getLogger("brain")
-    for text in render(error.problems):
+    for text in log_lines(error.problems):
         log.error("configuration refused: %s", text, extra=of(Alarm.CONFIG_REFUSED))
     log.error("nothing was started; trying again every %d s", REFUSED_PAUSE_S)
     Notifier().send(STATUS=f"configuration refused, see {error.problems[0].place}")

@@ -126,6 +126,11 @@ TABLE = [
 ]
 
 
+def toml(sections: Mapping[str, str]) -> str:
+    """The text of a configuration."""
+    return "".join(f"[{name}]\n{text}" for name, text in sections.items())
+
+
 def check(supervisor: Supervisor, row: Row) -> int:
     """Run one row; how many ms it took until the agent was whole again.
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from tests.rig.lifecycle import State
+from tests.rig.lifecycle import State, toml
 from tests.rig.machine import Machine
 from tests.rig.network import BROKER, PORT
 from tests.rig.network import VEHICLE as ADDRESS
 from tests.rig.program import Ended
 
 CONFIG = "/etc/brain/brain.toml"
+STATE = "/var/lib/brain"
 FAULTS = "/run/rig-faults"
 BROKEN = "/opt/brain/src/tests/rig/broken/on_demand"
 SOCKETS = ("brain-ingest.socket", "brain-control.socket")
@@ -31,6 +34,29 @@ install -D -m 644 -t /usr/lib/udev/rules.d 99-brain.rules
 systemd-sysusers
 udevadm control --reload
 udevadm trigger --action=add --settle /dev/ttyS0 /dev/ttyS1
+"""
+
+HOLDER = """
+import os, signal, sys
+from pathlib import Path
+from agent.store.room import Lock
+lock = Lock(Path(sys.argv[1]))
+print("held by", os.getpid(), flush=True)
+signal.pause()
+"""
+
+# The clock of the guest decides: a request from the host takes time of its own.
+IGNITION_OFF = """
+began=$(cut -d' ' -f1 /proc/uptime)
+systemctl stop --no-block {units}
+for i in $(seq 20); do
+	sleep 0.1
+	took=$(awk "{{print \\$1 - $began}}" /proc/uptime)
+	systemctl show -P ActiveState {units} | grep -qv inactive || break
+	[ "$(awk "BEGIN {{print ($took > 2)}}")" = 1 ] && systemctl kill -s KILL {units} && break
+done
+systemctl stop {units}
+echo $took
 """
 
 RIG_FILES = {
@@ -52,11 +78,6 @@ SECTIONS = {
     "drivers.gnss": 'type = "gnss_nmea0183"\nport = "/dev/gnss"\n',
     "drivers.fms": 'type = "fms_j1939"\ninterface = "slcan"\nchannel = "/dev/can-usb"\n',
 }
-
-
-def toml(sections: Mapping[str, str]) -> str:
-    """The text of a configuration."""
-    return "".join(f"[{name}]\n{text}" for name, text in sections.items())
 
 
 def unit(name: str) -> str:
@@ -127,9 +148,40 @@ class Units:
             if group:
                 self.machine.shell(f"systemctl stop {' '.join(map(unit, group))}")
 
-    def reload(self, name: str, *, check: bool = True) -> Ended:
-        """`systemctl reload`."""
-        return self.machine.run("systemctl", "reload", unit(name), check=check)
+    def reload(self, *names: str) -> None:
+        """`systemctl reload` of units."""
+        self.machine.shell(f"systemctl reload {' '.join(map(unit, names))}")
+
+    def outbox_exists(self) -> bool:
+        """Whether the coordinator has made its outbox."""
+        return self.machine.run("test", "-e", f"{STATE}/outbox.db", check=False).code == 0
+
+    @contextmanager
+    def outbox_held(self) -> Iterator[int]:
+        """Somebody else holds the outbox; their pid."""
+        holder = self.machine.start("/opt/brain/venv/bin/python", "-c", HOLDER, STATE)
+        holder.says("held by")
+        yield int(holder.output.split()[-1])
+        holder.kill()
+
+    def second(self) -> tuple[Ended, float]:
+        """Another coordinator on the same state directory; how it ended and after how long."""
+        began = time.monotonic()
+        where = ("--config", CONFIG, "--run-dir", "/run/second", "--state-dir", STATE)
+        ended = self.machine.run("brain", "run", *where, check=False)
+        return ended, time.monotonic() - began
+
+    def read_only(self, state: bool) -> None:
+        """The file system of the state directory refuses to be written, or takes it again."""
+        if state:
+            self.machine.shell(f"mount --bind {STATE} {STATE}; mount -o remount,bind,ro {STATE}")
+        else:
+            self.machine.shell(f"umount {STATE}")
+
+    def ignition_off(self) -> float:
+        """SIGTERM to all; SIGKILL after 2 s. Seconds that the slowest took to end."""
+        units = " ".join(map(unit, self.names))
+        return float(self.machine.shell(IGNITION_OFF.format(units=units)).split()[-1])
 
     def show(self, *names: str, properties: str) -> list[dict[str, str]]:
         """Properties of units, in the order of the names."""
@@ -193,7 +245,7 @@ class Units:
         """A verb of `brain` that asks the running agent."""
         where = ("--config", CONFIG, "--run-dir", "/run/brain")
         if argv[0] != "status":
-            where = (*where, "--state-dir", "/var/lib/brain")
+            where = (*where, "--state-dir", STATE)
         return self.machine.run("brain", *argv, *where, check=check)
 
     def answer(self, *argv: str) -> dict[str, Any]:
