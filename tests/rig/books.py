@@ -14,6 +14,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.store.intervals import IntervalSet
+from agent.store.rows import Range
 from simulator.oracle import Delivered
 
 _ON_FLASH = re.compile(r"on flash: epoch (\w+) to (\d+)")
@@ -63,6 +65,20 @@ def books(ledger: Path, logs: Iterable[str]) -> Books:
                 found.lost += last - covered + 1
                 found.examples.append(f"{epoch[:8]} {covered} to {last}")
     return found
+
+
+def uncovered(
+    ledger: Path, logs: Iterable[str], held: Mapping[str, IntervalSet]
+) -> list[tuple[str, Range]]:
+    """What was said to be on flash and is neither booked nor `held` on the vehicle, by epoch."""
+    missing = []
+    with closing(_reader(ledger)) as db:
+        for epoch, last in accepted_in(logs).items():
+            covered = held[epoch].copy() if epoch in held else IntervalSet()
+            for span in db.execute("SELECT first, last FROM span WHERE epoch=?", (epoch,)):
+                covered.add(*span)
+            missing += [(epoch, gap) for gap in covered.gaps(1, last)]
+    return missing
 
 
 def delivered(ledger: Path, zero_ms: Mapping[str, int]) -> Iterator[Delivered]:
