@@ -68,17 +68,26 @@ def books(ledger: Path, logs: Iterable[str]) -> Books:
 
 
 def uncovered(
-    ledger: Path, logs: Iterable[str], held: Mapping[str, IntervalSet]
+    on_flash: Mapping[str, int], *places: Mapping[str, IntervalSet]
 ) -> list[tuple[str, Range]]:
-    """What was said to be on flash and is neither booked nor `held` on the vehicle, by epoch."""
+    """What was said to be on flash, by epoch up to a number, and is in none of `places`."""
     missing = []
-    with closing(_reader(ledger)) as db:
-        for epoch, last in accepted_in(logs).items():
-            covered = held[epoch].copy() if epoch in held else IntervalSet()
-            for span in db.execute("SELECT first, last FROM span WHERE epoch=?", (epoch,)):
+    for epoch, last in on_flash.items():
+        covered = IntervalSet()
+        for place in places:
+            for span in place.get(epoch, ()):
                 covered.add(*span)
-            missing += [(epoch, gap) for gap in covered.gaps(1, last)]
+        missing += [(epoch, gap) for gap in covered.gaps(1, last)]
     return missing
+
+
+def booked(ledger: Path) -> dict[str, IntervalSet]:
+    """The numbers that the cloud end has booked, delivered or dropped, by epoch."""
+    found: dict[str, IntervalSet] = {}
+    with closing(_reader(ledger)) as db:
+        for epoch, first, last in db.execute("SELECT epoch, first, last FROM span"):
+            found.setdefault(epoch, IntervalSet()).add(first, last)
+    return found
 
 
 def delivered(ledger: Path, zero_ms: Mapping[str, int]) -> Iterator[Delivered]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from tests.rig.books import Books, accepted_in, books, delivered, uncovered
+from tests.rig.books import Books, accepted_in, booked, books, delivered, uncovered
 from tests.rig.feed import FULL_RATE
 from tests.rig.image import Found, extract, look
 from tests.rig.machine import Machine
@@ -42,6 +42,8 @@ class Journey:
         self.world = rig.world()
         self.feed = rig.feed(seed, faults=FULL_RATE)
         self.disk = rig.disk(megabytes=megabytes)
+        self.disks = [self.disk]
+        """All of the guest's; the agent's is the one that is at /data when it starts."""
         self.logs: list[str] = []
         self.zero_ms: dict[str, int] = {}
         self.ready_s: list[float] = []
@@ -65,13 +67,15 @@ class Journey:
         program = self.running.program
         return program.output if program else ""
 
-    def boot(self, *, link: bool = True, env: Mapping[str, str] | None = None) -> Onboard:
-        """Switch on, start the agent; `env` is its environment."""
+    def boot(
+        self, *, link: bool = True, prepare: str = "", env: Mapping[str, str] | None = None
+    ) -> Onboard:
+        """Switch on, run the shell script `prepare`, start the agent; `env` is its environment."""
         if not self.feed.zero_ms:
             self.feed.start()
             self._down_ms = self.feed.zero_ms
         machine = self.rig.boot(
-            disks=[self.disk], serial=self.feed.serial, tap=self.world.network.tap
+            disks=self.disks, serial=self.feed.serial, tap=self.world.network.tap
         )
         self.onboard = Onboard(machine, drivers=CAN_DRIVERS, more=FAST_COMMITS)
         stick = machine.start(f"{SRC}/guest/slcan", "/dev/ttyS1", name="slcan")
@@ -80,6 +84,8 @@ class Journey:
             "cat /proc/sys/kernel/random/boot_id"
         )
         self.zero_ms[boot.strip().replace("-", "")] = round(machine.zero_s * 1000)
+        if prepare:
+            machine.shell(prepare)
         stick.says("can0")
         began = time.monotonic()
         self.running.start(env=dict(env or {}))
@@ -125,6 +131,16 @@ class Journey:
         self.machine.cut_power()
         self._ended()
 
+    def switch_off(self, script: str) -> None:
+        """Stop the agent in an orderly way, run the shell script, power off."""
+        program = self.running.program
+        assert program is not None
+        program.kill()
+        program.wait()
+        self.machine.shell(script)
+        self.machine.power_off()
+        self._ended()
+
     def _ended(self) -> None:
         self.feed.power_cut()
         self._down_ms = self.feed.ledger.kills[-1][1]
@@ -136,7 +152,7 @@ class Journey:
         found = look(extract(self.disk, self.rig.directory / "extracted"))
         if found.opened not in {"clean", "unclean"}:
             found.wrong.append(f"the outbox is {found.opened}")
-        missing = uncovered(self.world.ledger, self.logs, found.held)
+        missing = uncovered(accepted_in(self.logs), found.held, booked(self.world.ledger))
         if missing:
             found.wrong.append(f"accepted and neither delivered nor on the disk: {missing}")
         return found
