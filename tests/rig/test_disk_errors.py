@@ -89,3 +89,53 @@ def test_disk_that_fails_for_good(rig: Rig) -> None:
     journey.boot(prepare=disk.setup())
     journey.hears()
     arrives(rig, journey)
+
+
+@pytest.mark.rig("B8", "file system remounted read-only under load, and back")
+def test_remounted_read_only(rig: Rig) -> None:
+    journey = Journey(rig, megabytes=32)
+    journey.boot(link=False)
+    journey.hears()
+    journey.accepts(20)
+    # As ext4 does by itself on an error, open files or not.
+    journey.machine.shell(
+        "echo u >/proc/sysrq-trigger; until ! touch /data/x 2>/dev/null; do :; done"
+    )
+    before = refused(journey, 1)
+    until = time.monotonic() + A_WHILE_S
+    journey.machine.until(lambda: time.monotonic() >= until, "a while")
+    assert journey.accepted() == before
+    assert journey.log.count(REFUSED) == 1, journey.log
+    assert REFUSED in str(journey.running.status()["problems"])
+    journey.machine.shell("mount -o remount,rw /data")
+    rig.note(heal_ms=heals(journey, 1))
+    assert journey.running.restarts() == 0
+    journey.link("up")
+    arrives(rig, journey)
+    assert journey.judge()["missing"] == 0, journey.judge()
+
+
+@pytest.mark.rig("B4", "disk full by somebody else: alarms and samples wait or go with an account")
+def test_disk_full(rig: Rig) -> None:
+    journey = Journey(rig, megabytes=16)
+    journey.boot(link=False)
+    journey.hears()
+    journey.accepts(20)
+    journey.machine.run("dd", "if=/dev/zero", "of=/data/hog", "bs=4096", check=False)
+    rig.note(problem=full(journey))
+    assert journey.running.restarts() == 0
+    journey.machine.shell("rm /data/hog")
+    began = time.monotonic()
+    journey.accepts(20)
+    rig.note(heal_ms=round((time.monotonic() - began) * 1000))
+    journey.link("up")
+    arrives(rig, journey)
+
+
+def full(journey: Journey) -> str:
+    """Wait until the disk has no room left even for the agent's reserve; what it says."""
+    until = time.monotonic() + 2 * A_WHILE_S
+    journey.machine.until(
+        lambda: REFUSED in journey.log or time.monotonic() >= until, "the disk is full"
+    )
+    return "; ".join(journey.running.status()["problems"])
