@@ -17,7 +17,7 @@ STATES = ("error-active", "error-warning", "error-passive", "bus-off", "stopped"
 
 _GETLINK, _NEWLINK, _ERROR = 18, 16, 2
 _REQUEST = 1
-_ANSWER_S = 1.0
+_ANSWER_BYTES = 65_536
 
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _INTERFACE = struct.Struct("=BxHiII")  # family, hardware, index, flags, changed flags
@@ -65,9 +65,9 @@ def ask(interface: str) -> Link | None:
     body = _INTERFACE.pack(0, 0, 0, 0, 0) + _attribute(_NAME, name)
     request = _HEADER.pack(_HEADER.size + len(body), _GETLINK, _REQUEST, 1, 0) + body
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
-        kernel.settimeout(_ANSWER_S)
         kernel.sendall(request)
-        answer = kernel.recv(65_536)
+        # The kernel has answered when the question is written.
+        answer = kernel.recv(_ANSWER_BYTES, socket.MSG_DONTWAIT)
     refused = error_number(answer)
     if refused in (errno.ENODEV, errno.EINVAL, errno.ERANGE):  # none, or no name for one
         return None

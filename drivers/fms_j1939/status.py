@@ -124,7 +124,8 @@ class Silence:
             self._frames, self._since_ms, self.long = frames, now_ms, False
             self._on_bus_then = on_bus
             return False
-        if self._on_bus_then is None:
+        if now_ms - self._since_ms < SILENCE_MS // 2:
+            # The interface is asked now and then: its count may still lack the last known frames.
             self._on_bus_then = on_bus
         self.long = now_ms - self._since_ms >= SILENCE_MS
         if not self.long or now_ms - self._revived_ms < SILENCE_MS:
@@ -133,7 +134,7 @@ class Silence:
         return True
 
     def others(self, on_bus: int | None) -> int:
-        """Frames that the interface received during this silence, all of them unknown to us."""
+        """Frames that the interface received in the latter half of the silence, unknown to us."""
         if on_bus is None or self._on_bus_then is None:
             return 0
         return max(0, on_bus - self._on_bus_then)

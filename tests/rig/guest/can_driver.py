@@ -1,6 +1,6 @@
 """Run the FMS driver alone on a CAN interface and print what it emits: a JSON line each.
 
-    can_driver.py CHANNEL [KEY=JSON ...]
+    can_driver.py [KEY=JSON ...] CHANNEL
 
 {"group", "values", "states", "at_ms", "now_ms"}, {"device": text} where that changed, and at the
 end {"ended": text of the exception}. Times are boot time of this machine.
@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from agent.sdk import Blob, DeviceUnavailable, Group, Kind, Scalar, State, boottime_ms
+from drivers.fms_j1939 import status
 from drivers.fms_j1939.driver import FmsConfig, FmsJ1939
 
 
@@ -64,8 +65,9 @@ class Printer:
 
 
 def main() -> None:
-    section = {"channel": sys.argv[1], "interface": "socketcan"}
-    for word in sys.argv[2:]:
+    status.STATUS_MS = 100  # nobody thins here
+    section = {"channel": sys.argv[-1], "interface": "socketcan"}
+    for word in sys.argv[1:-1]:
         key, _, value = word.partition("=")
         section[key] = json.loads(value)
     driver = FmsJ1939(msgspec.convert(section, FmsConfig))

@@ -42,6 +42,18 @@ def say(*words):
     sys.stdout.flush()
 
 
+def again(step, *numbers):
+    """Do a step; for 10 s again where the interface is not ready for it yet."""
+    deadline = time.monotonic() + 10.0
+    while True:
+        try:
+            return step()
+        except OSError as error:
+            if error.errno not in numbers or time.monotonic() > deadline:
+                raise
+        pause(0.005)
+
+
 def pause(seconds):
     select.select([], [], [], max(0.0, seconds))
 
@@ -52,7 +64,7 @@ def main():
     bus = socket.socket(socket.AF_CAN, socket.SOCK_RAW, socket.CAN_RAW)
     bus.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FD_FRAMES, 1)
     bus.setsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FILTER, b"")  # it only talks
-    bus.bind((channel,))
+    again(lambda: bus.bind((channel,)), errno.ENODEV)
     with open(path, encoding="ascii") as lines:
         steps = [
             frame(line.strip()) if "#" in line else line.strip() for line in lines if line.strip()
@@ -69,14 +81,7 @@ def main():
             continue
         if rate and sent % 16 == 0:
             pause(began + sent / rate - time.monotonic())
-        while True:
-            try:
-                bus.send(step)
-                break
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
-                pause(0.001)
+        again(lambda step=step: bus.send(step), errno.ENOBUFS, errno.ENETDOWN)
         if not struct.unpack_from("=I", step)[0] & ERROR:
             sent += 1
         first = first or boottime_ms()
