@@ -17,6 +17,12 @@ from tests.rig.onboard import SERIAL_DRIVERS, Onboard
 from tests.rig.rig import Rig
 
 MODEM = "/opt/brain/src/tests/rig/guest/modem"
+BALLAST_PATH = "/opt/brain/src/tests/rig/ballast"
+BALLAST = """
+[drivers.ballast]
+type = "rig_ballast"
+load = "/rig/load"
+"""
 RING_S = 3.0
 """After this long nothing is in a driver's ring any more: 50 ms there, a commit each second."""
 
@@ -35,9 +41,12 @@ class Drive:
 
     def __init__(
         self, rig: Rig, *, drivers: str = SERIAL_DRIVERS, faults: ActiveFaults = NO_FAULTS,
-        more: str = "", **boot: Any,
+        more: str = "", ballast: bool = False, **boot: Any,
     ) -> None:  # fmt: skip
-        """Boot and start all; the modem is unshaped. Raises NoRig, GuestFailed."""
+        """Boot and start all; the modem is unshaped. Raises NoRig, GuestFailed.
+
+        `ballast`: with a driver that gives events, and as much history as `load` asks for.
+        """
         self.rig = rig
         self.world = rig.world()
         self.feed = rig.feed(faults=faults)
@@ -45,8 +54,12 @@ class Drive:
         self.guest = rig.boot(disks=[rig.disk()], tap=self.world.network.tap, **boot)
         self.guest.run(MODEM, "start")
         self.boot = self.guest.shell("cat /proc/sys/kernel/random/boot_id").strip().replace("-", "")
-        self.onboard = Onboard(self.guest, drivers=drivers, more=more)
-        self.up = self.onboard.start()
+        self._load = self.guest.control / "load"
+        self._load.write_text("0")
+        self.onboard = Onboard(
+            self.guest, drivers=drivers + (BALLAST if ballast else ""), more=more
+        )
+        self.up = self.onboard.start(env={"PYTHONPATH": BALLAST_PATH} if ballast else None)
 
     def start(self) -> None:
         """Drive off once the drivers listen and the uplink is up."""
@@ -59,6 +72,16 @@ class Drive:
     def modem(self, *what: str) -> None:
         """See tests/rig/guest/modem."""
         self.guest.run(MODEM, *what)
+
+    def load(self, records: int) -> None:
+        """Have so many records of 500 bytes in all accepted, and wait until they are on flash."""
+        before = self.accepted
+        missing = records - int(self._load.read_text())
+        self._load.write_text(str(records))
+        self.guest.until(
+            lambda: self.accepted >= before + missing, f"{missing} records are accepted",
+            also=self.log,
+        )  # fmt: skip
 
     def passes(self, seconds: float) -> None:
         """Let the vehicle drive for so long."""
@@ -118,11 +141,18 @@ class Drive:
         self.feed.stop()
         end = time.monotonic() + RING_S
         self.guest.until(
-            lambda: time.monotonic() > end and 0 < self.accepted <= self.delivered,
+            lambda: time.monotonic() > end and self._through(),
             "all that was accepted is delivered",
             timeout_s,
-            also=lambda: f"accepted {self.accepted}, delivered {self.delivered}\n{self.log()}",
+            also=lambda: f"{books(self.world.ledger, [self.up.output])}\n{self.log()}",
         )
+        self.feed.stop()  # what was on the wire when the journey ended is in the ledger now
+
+    def _through(self) -> bool:
+        """Whether all is delivered; the highest number may be there before all others."""
+        if not 0 < self.accepted <= self.delivered:
+            return False
+        return books(self.world.ledger, [self.up.output]).lost == 0
 
     def judge(self, runs: int = 1, *, unjudged: tuple[str, ...] = ()) -> Books:
         """All books, after `settles`: nothing lost, missing or invented. Enters the figures."""
@@ -143,10 +173,14 @@ class Drive:
         assert found_by_agent["sound"], found_by_agent
         return found
 
-    def latencies(self) -> dict[str, int]:
-        """Capture to receipt: 50th, 95th and 99th of a hundred samples, in ms."""
-        times = latencies_ms(self.world.ledger, {self.boot: round(self.guest.zero_s * 1000)})
-        return {f"p{p}_ms": times[min(len(times) - 1, len(times) * p // 100)] for p in (50, 95, 99)}
+    def latencies(self, kind: str = "sample") -> dict[str, int]:
+        """Capture to receipt: 50th, 95th and 99th of a hundred records of a kind, in ms."""
+        zero_ms = {self.boot: round(self.guest.zero_s * 1000)}
+        times = latencies_ms(self.world.ledger, zero_ms, kind)
+        return {
+            f"{kind}_p{p}_ms": times[min(len(times) - 1, len(times) * p // 100)]
+            for p in (50, 95, 99)
+        }
 
     def status(self) -> dict[str, Any]:
         """What `brain status` says of the uplink."""
