@@ -49,7 +49,7 @@ class Drive:
         """
         self.rig = rig
         self.world = rig.world()
-        self.feed = rig.feed(faults=faults)
+        self.feed = rig.feed(faults=faults, links=rig.directory)
         boot = {"serial": self.feed.serial, **boot}
         self.guest = rig.boot(disks=[rig.disk()], tap=self.world.network.tap, **boot)
         self.guest.run(MODEM, "start")
