@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 import time
@@ -21,6 +22,9 @@ SHORTEST_PAUSE_S = 0.5
 
 HEALTHY_S = 60.0
 """A driver that ran for so long starts over with short pauses."""
+
+LOOK_S = 0.25
+"""How often a pause looks whether the device's path has appeared: a plug was put in."""
 
 MAX_DEVICE_TEXT = 300
 
@@ -72,6 +76,7 @@ class DriverLoop:
         self._clock = clock
         self._failure = ""  # of the last attempt; empty before the first one ended
         self._logged = ""
+        self._path: str | None = None  # of the device that was unavailable
         # A daemon: one that hangs in C must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
 
@@ -108,16 +113,34 @@ class DriverLoop:
                 self._tell(level, failure)
                 self._ctx.rest()
                 self._failure = failure[:MAX_DEVICE_TEXT]
-                self._stop.wait(self._backoff.next_s())
+                self._pause(self._backoff.next_s())
         finally:
             self._ctx.rest()
             self._ended()
 
+    def _pause(self, pause_s: float) -> None:
+        """Wait, but no longer than until the device that was not there is."""
+        path, left_s = self._path, pause_s
+        missing = path is not None and not os.path.exists(path)
+        while left_s > LOOK_S and path is not None:
+            if self._stop.wait(LOOK_S):
+                return
+            left_s -= LOOK_S
+            there = os.path.exists(path)
+            if missing and there:
+                # udev may still be about to grant the permission: short pauses again.
+                self._backoff.reset()
+                return
+            missing = not there
+        self._stop.wait(left_s)
+
     def _attempt(self) -> tuple[int, str]:
         """Run the driver once; say how bad the end was and why it came."""
+        self._path = None
         try:
             self._driver.run(self._ctx)
         except DeviceUnavailable as error:
+            self._path = error.path
             return logging.WARNING, _text(error)
         # The supervisor: SystemExit of a driver is its failure, not ours.
         except BaseException as error:

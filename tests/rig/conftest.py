@@ -84,13 +84,13 @@ def pytest_runtest_makereport(
     """Send what a test with the marker has found with its result: workers have no report."""
     outcome = yield
     result: pytest.TestReport = outcome.get_result()
-    marker = item.get_closest_marker("rig")
-    if marker is None or (result.when != "call" and result.passed):
+    if result.when != "call" and result.passed:
         return
-    identity, what = marker.args
-    result.user_properties.append(
-        ("rig", {"id": identity, "what": what, "figures": item.stash.get(FIGURES, {})})
-    )
+    for marker in item.iter_markers("rig"):  # one that shows several things has several
+        identity, what = marker.args
+        result.user_properties.append(
+            ("rig", {"id": identity, "what": what, "figures": item.stash.get(FIGURES, {})})
+        )
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -56,9 +56,11 @@ class Rig:
             self._world = self._ends.enter_context(world(self.directory))
         return self._world
 
-    def feed(self, seed: int = 7, *, faults: ActiveFaults = NO_FAULTS) -> Feed:
-        """A vehicle that speaks on serial lines, not yet started."""
-        feed = Feed(seed, faults=faults)
+    def feed(
+        self, seed: int = 7, *, faults: ActiveFaults = NO_FAULTS, links: Path | None = None
+    ) -> Feed:
+        """A vehicle that speaks on serial lines, not yet started. `links`: see Feed."""
+        feed = Feed(seed, faults=faults, links=links)
         self._ends.callback(feed.close)
         return feed
 
