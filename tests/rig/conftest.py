@@ -57,10 +57,13 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     except NoRig as reason:
         pytest.skip(str(reason))
     request.node.stash[FIGURES] = made.figures
+    failed = request.session.testsfailed
     try:
         yield made
     finally:
         made.close()
+    if made.has_cloud and request.session.testsfailed == failed:
+        assert "lost" in made.figures, "records without books: note_books"
 
 
 FIGURES: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
