@@ -47,6 +47,10 @@ class FrameSocket:
         except BaseException:
             self._socket.close()
             raise
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Room for a batch, and the function that fills it."""
         library = ctypes.CDLL(None, use_errno=True)
         self._receive = library.recvmmsg
         self._receive.argtypes = [

@@ -51,7 +51,7 @@ class SocketCanBus:
         self._blind = False  # rtnetlink is refused to this process
         self._down = False
         self._index = 0
-        self._looked_ms = self._empty_ms = boottime_ms()
+        self._looked_ms = self._since_ms = boottime_ms()
         try:
             self._look()
             if self._link is None and not self._blind:
@@ -74,7 +74,7 @@ class SocketCanBus:
             self._pause.poll(min(int(timeout_s * 1000), _RETRY_MS))
             return []
         if not self._readable.poll(int(timeout_s * 1000)):
-            self._empty_ms = boottime_ms()
+            self._since_ms = boottime_ms()
             return []
         if self._down:
             self._look()  # before its frames are believed
@@ -127,13 +127,15 @@ class SocketCanBus:
             if can_raw.is_error(raw):
                 self._report(raw)
                 continue
-            # The stamp is wall time, which may step. What waits came after the queue was empty.
+            # The stamp is wall time, which may step. What waits came after the frame before it,
+            # and after the queue was empty.
             age_ms = 0 if stamp_ns is None else (wall_ns - stamp_ns) // 1_000_000
-            stamped.append((raw, min(max(read_ms - age_ms, self._empty_ms), read_ms)))
+            self._since_ms = min(max(read_ms - age_ms, self._since_ms), read_ms)
+            stamped.append((raw, self._since_ms))
         said += receiver.can_frames(stamped)
         if len(batch) == BATCH:
             return True
-        self._empty_ms = now_ms
+        self._since_ms = max(now_ms, self._since_ms)
         return False
 
     def _survive(self, error: OSError) -> bool:
@@ -215,7 +217,7 @@ class SocketCanBus:
         self._readable.register(self._socket, select.POLLIN)
         self._drops.new_socket()
         self._index = self._link.index if self._link is not None else -1
-        self._empty_ms = boottime_ms()
+        self._since_ms = boottime_ms()
 
     def _trouble(self) -> str:
         """What keeps frames away, and what to do; empty where nothing does."""

@@ -124,7 +124,7 @@ class Silence:
             self._frames, self._since_ms, self.long = frames, now_ms, False
             self._on_bus_then = on_bus
             return False
-        if now_ms - self._since_ms < SILENCE_MS // 2:
+        if self._on_bus_then is None or now_ms - self._since_ms < SILENCE_MS // 2:
             # The interface is asked now and then: its count may still lack the last known frames.
             self._on_bus_then = on_bus
         self.long = now_ms - self._since_ms >= SILENCE_MS

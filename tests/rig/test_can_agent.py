@@ -7,6 +7,7 @@ makes a CAN interface. What the kernel asks of the stick is on the stick's recor
 from __future__ import annotations
 
 import json
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -69,13 +70,14 @@ def counter(guest: Machine, name: str) -> int:
     "a loss, the books balance, the stick was never asked to send",
 )
 def test_the_agent_on_a_listen_only_link(rig: Rig) -> None:
-    feed = rig.feed(faults=FULL_RATE)
+    feed = rig.feed(faults=frozenset({("can_silent", "fms")}))
     stick = feed.wires["fms"]
     assert isinstance(stick, SlcanWire)
     world = rig.world()
     guest = rig.boot(tap=world.network.tap, disks=[rig.disk()], serial=feed.serial)
     guest.run(MODEM, "start")
     guest.run(MODEM, "up")
+    feed.start()
     make_can0(guest)
     onboard = Onboard(guest, drivers=DRIVERS)
     onboard.start()
@@ -88,12 +90,13 @@ def test_the_agent_on_a_listen_only_link(rig: Rig) -> None:
     guest.shell(f"ip link set can0 down && {SET_UP} on")
     guest.until(lambda: device(onboard) == "ok", "it is content", 90)
 
-    feed.start()
+    feed.faults = FULL_RATE
     guest.until(lambda: feed.ledger.written.get("fms", 0) >= FRAMES, "the drive", 60)
     feed.stop()
     written = feed.ledger.written["fms"]
     guest.until(lambda: counter(guest, "rx_packets") == written, "the kernel has every frame")
     guest.until(lambda: onboard.audit()["queued"] == 0, "everything is delivered", 60)
+    feed.stop()  # once more: a burst of sentences that was under way is out by now
     zero_ms = {
         guest.shell("tr -d - </proc/sys/kernel/random/boot_id").strip(): round(guest.zero_s * 1000)
     }
@@ -107,13 +110,16 @@ def test_the_agent_on_a_listen_only_link(rig: Rig) -> None:
         stick.write(Emission("fms", 0.0, line + b"\r"))
         guest.until(lambda state=state: f"can0 is {state}" in device(onboard), state)
     stick.write(Emission("fms", 0.0, b"sa000000\r"))
-    guest.until(lambda: device(onboard) == "ok", "it is content again")
+    guest.until(lambda: "bus-off" not in device(onboard), "it is content again")
     guest.until(
         lambda: {STATE: "error-active", ERRORS: 3}.items() <= merged(world.ledger).items(),
         "the state at the far end",
     )
     found = merged(world.ledger)
-    states = [said[STATE] for said in statuses(world.ledger) if STATE in said]
+    states = [
+        state
+        for state, _ in groupby(said[STATE] for said in statuses(world.ledger) if STATE in said)
+    ]
     assert found[LISTEN_ONLY] is True
     assert found[LOST] == 0
     assert states[-3:] == ["error-passive", "bus-off", "error-active"]

@@ -100,7 +100,7 @@ def bus(**how: Any) -> SocketCanBus:
 def test_frames_are_dated_by_their_arrival(kernel: Kernel) -> None:
     receiver = Receiver()
     with bus() as open_bus:
-        open_bus._empty_ms -= 10_000  # as if stopped for 10 s
+        open_bus._since_ms -= 10_000  # as if stopped for 10 s
         kernel.put([speed(50, age_s=8.0), speed(51, age_s=3.0), speed(52)])
         said = open_bus.receive(receiver, 1.0)
     now_ms = boottime_ms()
@@ -116,10 +116,21 @@ def test_a_step_of_the_wall_clock_moves_no_frame_out_of_its_gap(
     kernel: Kernel, step_s: float
 ) -> None:
     with bus() as open_bus:
-        since_ms = open_bus._empty_ms
+        since_ms = open_bus._since_ms
         kernel.put([speed(50, age_s=step_s)])
         ((at_ms, _),) = open_bus.receive(Receiver(), 1.0)
     assert since_ms <= at_ms <= boottime_ms()
+
+
+def test_time_never_goes_back_between_frames(kernel: Kernel) -> None:
+    """Or an unchanged frame would seem to be stated in the future."""
+    with bus() as open_bus:
+        open_bus._since_ms -= 5_000
+        kernel.put([speed(n, age_s=1.0 + 0.01 * n) for n in range(20)], [speed(50, age_s=4.0)])
+        said = open_bus.receive(Receiver(), 1.0) + open_bus.receive(Receiver(), 1.0)
+    times = [at_ms for at_ms, _ in said]
+    assert len(times) == 21
+    assert times == sorted(times)
 
 
 def test_an_unchanged_frame_is_stated_once_and_read_often(kernel: Kernel) -> None:
