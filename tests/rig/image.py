@@ -47,14 +47,7 @@ def extract(image: Path, into: Path, inside: str = "state") -> Path:
     into.mkdir()
     copy = into / "disk"
     subprocess.run(["cp", "--sparse=always", str(image), str(copy)], check=True)
-    checked = subprocess.run(
-        ["/sbin/e2fsck", "-y", "-E", "journal_only", str(copy)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if checked.returncode > 1:
-        raise ImageDamaged(f"{image}: {checked.stdout}{checked.stderr}")
+    recover(copy)
     subprocess.run(
         ["/sbin/debugfs", "-R", f"rdump /{inside} {into}", str(copy)],
         check=True,
@@ -62,6 +55,18 @@ def extract(image: Path, into: Path, inside: str = "state") -> Path:
     )
     copy.unlink()
     return into / inside
+
+
+def recover(image: Path) -> None:
+    """Replay the journal of an image in place, as mounting it does. Raises ImageDamaged."""
+    checked = subprocess.run(
+        ["/sbin/e2fsck", "-y", "-E", "journal_only", str(image)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if checked.returncode > 1:
+        raise ImageDamaged(f"{image}: {checked.stdout}{checked.stderr}")
 
 
 def look(directory: Path) -> Found:

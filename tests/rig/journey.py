@@ -68,9 +68,17 @@ class Journey:
         return program.output if program else ""
 
     def boot(
-        self, *, link: bool = True, prepare: str = "", env: Mapping[str, str] | None = None
+        self,
+        *,
+        link: bool = True,
+        prepare: str = "",
+        ready: bool = True,
+        env: Mapping[str, str] | None = None,
     ) -> Onboard:
-        """Switch on, run the shell script `prepare`, start the agent; `env` is its environment."""
+        """Switch on, run the shell script `prepare`, start the agent; `env` is its environment.
+
+        Waits until it is READY unless that is not wanted.
+        """
         if not self.feed.zero_ms:
             self.feed.start()
             self._down_ms = self.feed.zero_ms
@@ -89,8 +97,9 @@ class Journey:
         stick.says("can0")
         began = time.monotonic()
         self.running.start(env=dict(env or {}))
-        self.says("recording for")
-        self.ready_s.append(time.monotonic() - began)
+        if ready:
+            self.says("recording for")
+            self.ready_s.append(time.monotonic() - began)
         return self.running
 
     def link(self, state: str) -> None:

@@ -12,6 +12,7 @@ from tests.rig.rig import Rig
 EVERYTHING = os.environ.get("BRAIN_RIG_ALL") == "1"
 CUTS = int(os.environ.get("BRAIN_RIG_CUTS", "20")) if EVERYTHING else 1
 READY_S = 10.0
+BROWN_OUTS = 4
 
 
 @pytest.mark.timeout(60 + 40 * CUTS)
@@ -39,6 +40,28 @@ def test_power_cuts_under_load(rig: Rig) -> None:
     assert verify["problems"] == [], told
     assert verdict["missing"] == 0 and verdict["invented"] == 0, told
     assert max(journey.ready_s) < READY_S, journey.ready_s
+
+
+@pytest.mark.rig("A7", "brown-out: power cuts while the agent starts, a backlog on flash")
+def test_brown_out(rig: Rig) -> None:
+    journey = Journey(rig)
+    journey.boot(link=False)
+    journey.hears()
+    journey.accepts(20)
+    journey.cut()
+    for cycle in range(BROWN_OUTS):
+        journey.boot(ready=False)
+        # Anywhere between the first line of Python and the first records on flash.
+        journey.cut(journey.random.random() * 4.0)
+        found = journey.on_disk()
+        assert not found.wrong, f"cycle {cycle + 1}, seed {journey.seed}: {found.wrong}"
+    onboard = journey.boot()
+    journey.hears()
+    found, audit = journey.arrive()
+    rig.note_books(found, runs=BROWN_OUTS + 1)
+    rig.note(heal_ms=round(journey.ready_s[-1] * 1000))
+    assert found.lost == 0 and found.invented == 0, f"{found}, {audit}"
+    assert audit["balanced"] and audit["queued"] == 0 and not onboard.verify()["problems"], audit
 
 
 @pytest.mark.rig("A4-control", "without fsync the check after each cut finds the loss")
