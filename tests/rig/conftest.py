@@ -69,6 +69,14 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
 FIGURES: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
 
 
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What the test enters into the report, for those that share a machine and have no `rig`."""
+    noted: dict[str, Any] = {"runs": 1}
+    request.node.stash[FIGURES] = noted
+    return noted
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, None]:
     """What the kernel or the machine lacks is "not run", never "passed"."""

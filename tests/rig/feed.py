@@ -84,6 +84,10 @@ class Feed:
             wire.stop()
             self.ledger.enter(wire.heard())
 
+    def utc_ms(self, host_boottime_ms: float) -> float:
+        """The time of day in the vehicle's world at a moment of the host's boot time."""
+        return self._vehicle.world.utc_start_ms + host_boottime_ms - self.zero_ms
+
     def open(self) -> bool:
         """Whether both drivers have their ports open."""
         return all(wire.is_open() for wire in self.wires.values())

@@ -68,6 +68,14 @@ def sends(name: str, number: int) -> Callable[[Supervisor], None]:
     return lambda supervisor: supervisor.signal(name, number)
 
 
+def leaks(supervisor: Supervisor) -> None:
+    """Memory without end. Under `brain up`, without a cgroup, the kernel would end it so."""
+    if supervisor.kind == "systemd":
+        supervisor.break_it("gnss", "leak")
+    else:
+        supervisor.signal("gnss", signal.SIGKILL)
+
+
 _STACK = r"(?s)Fatal Python error: Aborted.*File "
 TABLE = [
     Row(
@@ -122,6 +130,13 @@ TABLE = [
         "fms",
         breaks("fms", "exit_1"),
         said={"systemd": r"status=1/FAILURE", "brain up": r"fms: ended \(exit code 1\)"},
+    ),
+    Row(
+        "H1",
+        "a driver takes memory without end: killed alone",
+        "gnss",
+        leaks,
+        said={"systemd": "oom-kill", "brain up": r"gnss: ended \(signal 9\)"},
     ),
 ]
 

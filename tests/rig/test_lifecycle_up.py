@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.rig.conftest import FIGURES
 from tests.rig.feed import Feed
 from tests.rig.laptop import Laptop
 from tests.rig.lifecycle import TABLE, Row, check, settle, until_whole
@@ -28,14 +27,6 @@ def laptop() -> Iterator[Laptop]:
         finally:
             made.close()
             feed.close()
-
-
-@pytest.fixture
-def figures(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What the test enters into the report."""
-    noted: dict[str, Any] = {"runs": 1}
-    request.node.stash[FIGURES] = noted
-    return noted
 
 
 def noted(laptop: Laptop, figures: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.rig.lifecycle import State, toml
@@ -20,9 +21,11 @@ from tests.rig.network import VEHICLE as ADDRESS
 from tests.rig.program import Ended
 
 CONFIG = "/etc/brain/brain.toml"
+CANARY = "canary-7Yt3-password"
 STATE = "/var/lib/brain"
 FAULTS = "/run/rig-faults"
-BROKEN = "/opt/brain/src/tests/rig/broken/on_demand"
+SRC, PYTHON = "/opt/brain/src", "/opt/brain/venv/bin/python"
+BROKEN = f"{SRC}/tests/rig/broken/on_demand"
 SOCKETS = ("brain-ingest.socket", "brain-control.socket")
 
 INSTALL = """
@@ -32,8 +35,12 @@ for folder in *.d; do install -D -m 644 -t "/usr/lib/systemd/system/$folder" "$f
 install -D -m 644 brain.sysusers.conf /usr/lib/sysusers.d/brain.conf
 install -D -m 644 -t /usr/lib/udev/rules.d 99-brain.rules
 systemd-sysusers
-udevadm control --reload
-udevadm trigger --action=add --settle /dev/ttyS0 /dev/ttyS1
+for unit in {units}; do
+	mkdir -p "/etc/systemd/system/$unit.d"
+	printf '%s\\n' '[Service]' 'Environment=PYTHONPATH={broken} BRAIN_RIG_FAULTS={faults}' \\
+		>"/etc/systemd/system/$unit.d/faults.conf"
+done
+systemctl enable -q {sockets} {units}
 """
 
 HOLDER = """
@@ -74,7 +81,10 @@ RIG_FILES = {
 SECTIONS = {
     "vehicle": 'id = "bus-4021"\n',
     "agent": 'log_level = "debug"\n',
-    "uplink": f'broker = "{BROKER}"\nport = {PORT}\n',
+    "uplink": (
+        f'broker = "{BROKER}"\nport = {PORT}\n'
+        'username = "bus"\npassword = "file:/etc/brain/password"\n'
+    ),
     "drivers.gnss": 'type = "gnss_nmea0183"\nport = "/dev/gnss"\n',
     "drivers.fms": 'type = "fms_j1939"\ninterface = "slcan"\nchannel = "/dev/can-usb"\n',
 }
@@ -85,6 +95,21 @@ def unit(name: str) -> str:
     return "brain.service" if name == "run" else f"brain-driver@{name}.service"
 
 
+def installed() -> str:
+    """The script that installs all, for Boot.before. Faults on demand can be had from each unit:
+    see tests/rig/broken/on_demand; without a signal they change nothing."""
+    script = INSTALL.format(
+        units=" ".join(map(unit, Units.names)),
+        sockets=" ".join(SOCKETS),
+        broken=BROKEN,
+        faults=FAULTS,
+    )
+    texts = {**RIG_FILES, CONFIG: toml(SECTIONS), "/etc/brain/password": f"{CANARY}\n"}
+    for path, text in texts.items():
+        script += f"mkdir -p '{Path(path).parent}'\ncat >'{path}' <<'END'\n{text}END\n"
+    return script + "chown brain /etc/brain/password\nchmod 400 /etc/brain/password\n"
+
+
 class Units:
     """What PID 1 of the guest does with the shipped units. Names are `run` and the drivers'."""
 
@@ -92,15 +117,10 @@ class Units:
     names = ("run", "gnss", "fms")
 
     def __init__(self, machine: Machine) -> None:
-        """Install them; nothing is started."""
+        """A guest that was booted with `installed()` before."""
         self.machine = machine
         self.sections = dict(SECTIONS)
-        for path, text in RIG_FILES.items():
-            self.write(path, text)
-        self.configure()
-        machine.shell(INSTALL)
-        machine.shell(f"mkdir -p {FAULTS}; systemctl daemon-reload")
-        machine.shell(f"systemctl enable -q {' '.join([*SOCKETS, *map(unit, self.names)])}")
+        machine.shell(f"mkdir -p {FAULTS}")
 
     # --- files --------------------------------------------------------------------------------
 
@@ -121,13 +141,6 @@ class Units:
     def drop_in(self, name: str, file: str, text: str) -> None:
         """Lay a drop-in over a unit."""
         self.write(f"/run/systemd/system/{unit(name)}.d/{file}.conf", text)
-        self.machine.shell("systemctl daemon-reload")
-
-    def faults_on_demand(self) -> None:
-        """Let `break_it` work: see tests/rig/broken/on_demand."""
-        text = f"[Service]\nEnvironment=PYTHONPATH={BROKEN} BRAIN_RIG_FAULTS={FAULTS}\n"
-        for name in self.names:
-            self.write(f"/run/systemd/system/{unit(name)}.d/faults.conf", text)
         self.machine.shell("systemctl daemon-reload")
 
     def dial(self) -> None:
@@ -159,7 +172,7 @@ class Units:
     @contextmanager
     def outbox_held(self) -> Iterator[int]:
         """Somebody else holds the outbox; their pid."""
-        holder = self.machine.start("/opt/brain/venv/bin/python", "-c", HOLDER, STATE)
+        holder = self.machine.start(PYTHON, "-c", HOLDER, STATE)
         holder.says("held by")
         yield int(holder.output.split()[-1])
         holder.kill()

@@ -50,10 +50,24 @@ def leak() -> None:
     threading.Thread(target=hoard, name="leak", daemon=True).start()
 
 
+def fail() -> None:
+    """The driver raises once."""
+    from agent.context import HostContext
+
+    kept = HostContext.running
+
+    def running(self: HostContext) -> bool:
+        HostContext.running = kept  # type: ignore[method-assign]
+        raise RuntimeError("on demand")
+
+    HostContext.running = running  # type: ignore[method-assign]
+
+
 FAULTS = {
     "hang": hang,
     "feed_anyway": feed_anyway,
     "leak": leak,
+    "raise": fail,
     "segfault": lambda: faulthandler._sigsegv(),  # type: ignore[attr-defined]
     "exit_1": lambda: os._exit(1),
 }
