@@ -359,6 +359,16 @@ def test_newer_file_is_refused_and_untouched(tmp_path: Path) -> None:
     assert not [p for p in tmp_path.iterdir() if "corrupt" in p.name]
 
 
+@pytest.mark.parametrize("bit", range(8))
+def test_flipped_write_version_is_set_right(bit: int, tmp_path: Path) -> None:
+    """SQLite would take the file as read-only for ever."""
+    truth, totals = filled(tmp_path / "state", commits=3, clean=True)
+    flip(tmp_path / "state" / "outbox.db", 18, 1 << bit)
+    outbox = judged(tmp_path / "state", truth, totals, fresh_numbers=False)
+    assert outbox.opened == "clean"
+    works_on(outbox, tmp_path / "state", truth)
+
+
 def test_one_flipped_version_is_damage_not_news(tmp_path: Path) -> None:
     truth, totals = filled(tmp_path / "state", commits=3, clean=True)
     path = tmp_path / "state" / "outbox.db"
