@@ -18,7 +18,7 @@ from agent.record import StorageClass
 from agent.store import aside, opening, schema
 from agent.store.doubt import Doubt, Doubts, Once
 from agent.store.opening import Memory, Opened
-from agent.store.room import read_only, room_left, sync_directory
+from agent.store.room import limited, read_only, room_left, sync_directory
 from agent.store.rows import OutboxFull
 from agent.store.transaction import Books, Moved, Transaction
 
@@ -94,7 +94,8 @@ class Engine:
             self._roll_back()
             if schema.is_damage(error):
                 raise
-            if schema.is_io(error) or schema.is_readonly(error):
+            failed = schema.is_io(error) and not self._is_full(error)
+            if failed or schema.is_readonly(error):
                 # What the kernel shows from here on need not be what is on flash.
                 self._abandon()
             settled = self._settle(key) if self._doubts.open else None
@@ -260,10 +261,18 @@ class Engine:
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._abandon()
 
-    def _refusal(self, error: Exception) -> OutboxFull:
-        full = isinstance(error, sqlite3.Error) and schema.is_full(error)
+    def _is_full(self, error: Exception) -> bool:
+        """Whether more room would help: then what is least worth goes; else nothing must go."""
+        if isinstance(error, sqlite3.Error) and schema.is_full(error):
+            return True
         # SQLite calls it an I/O error where its shared index finds no room.
-        full = full or room_left(self._directory) < schema.PAGE_BYTES * 64
+        if room_left(self._directory) < schema.PAGE_BYTES * 64:
+            return True
+        write = isinstance(error, sqlite3.Error) and schema.is_write_error(error)
+        return write and limited(self._directory)
+
+    def _refusal(self, error: Exception) -> OutboxFull:
+        full = self._is_full(error)
         if full:
             cure = "the disk is full: free space on it or lower store.quota_mb"
         else:

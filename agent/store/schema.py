@@ -207,12 +207,15 @@ def is_readonly(error: sqlite3.Error) -> bool:
 
 
 def is_full(error: sqlite3.Error) -> bool:
-    """Whether the disk has no room: ENOSPC, a quota or a file size limit."""
-    code = getattr(error, "sqlite_errorcode", 0)
-    return code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_WRITE
+    """Whether SQLite says that the disk has no room."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
+def is_write_error(error: sqlite3.Error) -> bool:
+    """Whether a write failed: a quota, a limit of file size or a bad disk, SQLite does not say."""
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_WRITE
 
 
 def is_io(error: sqlite3.Error) -> bool:
-    """Whether reading, writing or syncing failed for another reason than a lack of room."""
-    code = getattr(error, "sqlite_errorcode", 0)
-    return code & 0xFF == sqlite3.SQLITE_IOERR and not is_full(error)
+    """Whether reading, writing or syncing failed."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR

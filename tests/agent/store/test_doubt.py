@@ -15,11 +15,19 @@ from agent.store.rows import Change, Mark, OutboxFull
 
 
 class Failing(sqlite3.Connection):
-    """A connection whose next COMMIT fails as a failed fsync does: written, and nobody knows."""
+    """A connection whose next COMMIT fails as a failed fsync does: written, and nobody knows.
+
+    `refusal`: the code with which the next INSERT fails.
+    """
 
     armed = False
+    refusal = 0
 
     def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        if Failing.refusal and sql.startswith("INSERT"):
+            error = sqlite3.OperationalError("refused")
+            error.sqlite_errorcode, Failing.refusal = Failing.refusal, 0
+            raise error
         done = super().execute(sql, *values)
         if Failing.armed and sql == "COMMIT":
             Failing.armed = False
@@ -71,4 +79,22 @@ def test_an_equal_change_is_another_one(tmp_path: Path, monkeypatch: pytest.Monk
         with pytest.raises(OutboxFull):
             outbox.commit(Change([record(1)], BOOT))
     assert outbox.commit(Change([record(1)], BOOT)).first == 2
+    outbox.close()
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_FULL])
+def test_one_failed_write_costs_no_history(code: int, tmp_path: Path) -> None:
+    """Room is made only where there is none: not for a bad disk, not for one that is free again."""
+    outbox = open_outbox(tmp_path)
+    for number in range(50):
+        outbox.commit(Change([record(number)], BOOT))
+    change = Change([record(50)], BOOT)
+    Failing.refusal = code
+    with pytest.raises(OutboxFull) as refused:
+        outbox.commit(change)
+    assert refused.value.no_space is (code == sqlite3.SQLITE_FULL)
+    assert outbox.commit(change).dropped == 0
+    reader = OutboxReader(tmp_path)
+    assert list(delivered(reader).values()) == [record(number) for number in range(51)]
+    reader.close()
     outbox.close()
