@@ -18,7 +18,7 @@ from agent.clock import OffsetRow
 from agent.record import StorageClass
 from agent.store import aside, opening, schema
 from agent.store.opening import Memory, Opened
-from agent.store.room import room_left, sync_directory
+from agent.store.room import read_only, room_left, sync_directory
 from agent.store.rows import OutboxFull
 from agent.store.transaction import Books, Moved, Transaction
 
@@ -96,6 +96,8 @@ class Engine:
             if writes:
                 self._doubt = _Doubt(key, tx, result)
             db.execute("COMMIT")
+            if writes:
+                self._check_writable()
         except sqlite3.Error as error:
             self._roll_back()
             if schema.is_damage(error):
@@ -166,6 +168,7 @@ class Engine:
             self._file = self._identity()
             self.scan_wanted = False
             return
+        self._check_writable()
         db = schema.connect(self._directory / schema.FILE)
         try:
             _, in_log, copied = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -182,6 +185,10 @@ class Engine:
             raise schema.Damaged("commits that were durable are gone")
         self._db = db
         self._file = self._identity()
+
+    def _check_writable(self) -> None:
+        if read_only(self._directory):
+            raise schema.NotWritten("its file system is mounted read-only")
 
     def _adopt(self, tx: Transaction) -> None:
         self._doubt = None

@@ -95,6 +95,17 @@ def room_left(directory: Path) -> int:
     return disk.f_bavail * disk.f_frsize
 
 
+def read_only(directory: Path) -> bool:
+    """Whether the file system of a directory is read-only; False where that is not known.
+
+    ext4 that was remounted so by force takes writes to open files and lets fsync succeed.
+    """
+    try:
+        return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
 def sync_directory(directory: Path) -> None:
     """Make renames and new names durable."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -43,6 +43,12 @@ class Damaged(Exception):
     """The file is not an outbox as it was written."""
 
 
+class NotWritten(sqlite3.OperationalError):
+    """SQLite was told that all went well, and it did not."""
+
+    sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+
+
 def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
     """Open a file with the settings of its role; may be handed to another thread."""
     mode = "ro" if readonly else "rwc"

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from agent.alarms import Alarm, of
 from agent.store.reader import READ_ERRORS
 from agent.store.rows import Range, RowHead
 from agent.uplink import acks, plan
@@ -178,7 +179,7 @@ class Uplink:
             case Connected():
                 self._connected(event)
             case Lost() if event.generation == self._sender.generation:
-                log.warning("uplink down: %s", event.reason)
+                log.warning("uplink down: %s", event.reason, extra=of(Alarm.UPLINK_DOWN))
                 self._sender.generation = None
                 self._portion.lost(sum(len(f.payload) for f in self._delivery.unconfirmed))
                 blamed = self._delivery.lost(

@@ -21,6 +21,9 @@ from simulator.wires.pty import boottime_ms
 
 FULL_RATE: ActiveFaults = frozenset({("can_flood", "fms")})
 TICK_S = 0.01
+LATE_MS = 4_000
+"""The guest shares the host's processors with the tests, and a byte on its serial line is a system
+call of theirs: what is captured late is not lost."""
 
 
 class Feed:
@@ -81,6 +84,10 @@ class Feed:
             wire.stop()
             self.ledger.enter(wire.heard())
 
+    def utc_ms(self, host_boottime_ms: float) -> float:
+        """The time of day in the vehicle's world at a moment of the host's boot time."""
+        return self._vehicle.world.utc_start_ms + host_boottime_ms - self.zero_ms
+
     def open(self) -> bool:
         """Whether both drivers have their ports open."""
         return all(wire.is_open() for wire in self.wires.values())
@@ -90,9 +97,18 @@ class Feed:
         at_ms = boottime_ms()
         self.ledger.kills += [(source, at_ms) for source in self.wires]
 
+    def deaf(self, source: str, since_ms: int) -> None:
+        """Note that its driver heard nothing from `since_ms` (boot time) on, its port open or not.
+
+        For a port that the kernel opens before the driver listens.
+        """
+        now_ms = boottime_ms()
+        self.ledger.outages.append((since_ms, now_ms))
+        self.ledger.kills.append((source, now_ms))
+
     def judge(self, delivered: Iterable[Delivered]) -> Verdict:
         """What is missing and what was invented, after `stop`."""
-        return judge(self.ledger, delivered, self.zero_ms)
+        return judge(self.ledger, delivered, self.zero_ms, late_ms=LATE_MS)
 
     def _drive(self) -> None:
         began = time.monotonic()

@@ -11,7 +11,7 @@ from simulator.emission import NO_FAULTS, ActiveFaults
 from tests.rig.books import Books
 from tests.rig.feed import Feed
 from tests.rig.machine import Boot, Machine
-from tests.rig.network import World, world
+from tests.rig.network import Network, World, world
 from tests.rig.place import Place, place
 
 
@@ -55,6 +55,17 @@ class Rig:
         if self._world is None:
             self._world = self._ends.enter_context(world(self.directory))
         return self._world
+
+    @property
+    def has_cloud(self) -> bool:
+        """Whether a cloud end books what a guest sends."""
+        return self._world is not None
+
+    def network(self) -> Network:
+        """A network that nobody else is in."""
+        network = Network()
+        self._ends.callback(network.close)
+        return network
 
     def feed(
         self, seed: int = 7, *, faults: ActiveFaults = NO_FAULTS, links: Path | None = None

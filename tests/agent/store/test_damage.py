@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import shutil
 import sqlite3
@@ -23,6 +25,7 @@ from store_samples import (
 
 from agent.clock import OffsetRow, OffsetSource
 from agent.record import Kind, Record
+from agent.store import aside, schema
 from agent.store.eviction import ROW_OVERHEAD_BYTES
 from agent.store.outbox import Outbox
 from agent.store.reader import READ_ERRORS, OutboxReader
@@ -267,6 +270,34 @@ def test_flipped_bytes_in_every_frame_of_the_log(tmp_path: Path) -> None:
         outbox = judged(copy, truth, totals)
         works_on(outbox, copy, truth)
         shutil.rmtree(copy)
+
+
+def test_log_with_a_bad_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What precedes it is read, what follows it tells how far the log went."""
+    directory = tmp_path / "state"
+    directory.mkdir()
+    filled(directory, commits=12, clean=False)
+    log = directory / "outbox.db-wal"
+    newest = aside.traces(directory / "outbox.db").newest_state()
+    whole, bad = log.read_bytes(), log.stat().st_size // 2 // PAGE
+    pread = os.pread
+
+    def failing(fd: int, nbytes: int, offset: int) -> bytes:
+        if os.readlink(f"/proc/self/fd/{fd}").endswith("-wal") and offset // PAGE == bad:
+            raise OSError(errno.EIO, "a bad block")
+        return pread(fd, nbytes, offset)
+
+    monkeypatch.setattr(os, "pread", failing)
+    assert aside.traces(directory / "outbox.db").newest_state() == newest
+    number = aside.move(directory)
+    db = aside.open_damaged(aside.path_of(directory, number))
+    monkeypatch.undo()
+    standing = schema.read_state(db)
+    assert newest is not None and 0 < standing.serial < newest.serial
+    db.close()
+    mended = aside.path_of(directory, number).with_name(f"outbox.corrupt-{number}.db-wal")
+    zeroed = whole[: bad * PAGE] + bytes(PAGE) + whole[(bad + 1) * PAGE :]
+    assert mended.read_bytes() == zeroed
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * PAGE, b"no database at all" * 999, bytes(50)])
