@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import json
 import random
-import sqlite3
-import time
-from contextlib import closing
 
 import pytest
 
 from simulator.emission import Emission
-from tests.rig.drive import Drive
+from tests.rig.drive import Drive, boottime_s
 from tests.rig.rig import Rig
 
 GARBAGE_BYTES = 400
@@ -31,7 +28,7 @@ BACK_S = 3.0
 @pytest.mark.rig("D6", "a receiver that says nothing for 40 s is heard as soon as it speaks again")
 @pytest.mark.rig("D1", "the line is pulled while open and plugged in again: gap <= unplug + 3 s")
 def test_a_receiver_on_a_bad_line(rig: Rig) -> None:
-    drive = Drive(rig)
+    drive = Drive(rig, links=True)
     drive.start()
     memory_kb = resident_kb(drive)
 
@@ -45,12 +42,12 @@ def test_a_receiver_on_a_bad_line(rig: Rig) -> None:
     drive.feed.wires["gnss"].write = lambda emission: None  # type: ignore[method-assign]
     drive.passes(SILENT_S)
     drive.feed.wires["gnss"].write = speak  # type: ignore[method-assign]
-    silence_s = first_fix_after(drive, time.clock_gettime(time.CLOCK_BOOTTIME))
+    silence_s = drive.first_fix_after(boottime_s())
 
     drive.feed.pull()
     drive.passes(GONE_S)
     drive.feed.plug()
-    gap_s = first_fix_after(drive, time.clock_gettime(time.CLOCK_BOOTTIME))
+    gap_s = drive.first_fix_after(boottime_s())
 
     drive.settles()
     drive.judge()
@@ -58,25 +55,6 @@ def test_a_receiver_on_a_bad_line(rig: Rig) -> None:
     assert silence_s < BACK_S
     assert gap_s < BACK_S
     assert children(drive) == {"run": 0, "gnss": 0, "fms": 0}, "nobody was restarted"
-
-
-def first_fix_after(drive: Drive, at_s: float) -> float:
-    """Seconds from `at_s` of the host's boot time to the capture of the first fix after it."""
-    at_ms = round((at_s - drive.guest.zero_s) * 1000)
-    sql = (
-        "SELECT min(boottime_ms) FROM record "
-        "WHERE source = 'gnss' AND boottime_ms > ? AND vals LIKE '%Latitude%'"
-    )
-    found: list[int] = []
-
-    def captured() -> bool:
-        uri = f"file:{drive.world.ledger}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True)) as db:
-            found[:] = [row[0] for row in db.execute(sql, (at_ms,)) if row[0] is not None]
-        return bool(found)
-
-    drive.guest.until(captured, "a fix arrives", 60, also=drive.log)
-    return (found[0] - at_ms) / 1000
 
 
 def resident_kb(drive: Drive) -> int:
