@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 import time
@@ -20,11 +21,11 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 SHORTEST_PAUSE_S = 0.5
 """Full jitter, but never a busy loop."""
 
-LOOK_S = 0.5
-"""How soon a new configuration ends a pause."""
-
 HEALTHY_S = 60.0
 """A driver that ran for so long starts over with short pauses."""
+
+LOOK_S = 0.25
+"""How often a pause looks whether the device's path has appeared, or a new configuration."""
 
 MAX_DEVICE_TEXT = 300
 
@@ -78,6 +79,7 @@ class DriverLoop:
         self._next: Driver[Any] | None = None
         self._failure = ""  # of the last attempt; empty before the first one ended
         self._logged = ""
+        self._path: str | None = None  # of the device that was unavailable
         # A daemon: one that hangs in C must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
 
@@ -133,16 +135,27 @@ class DriverLoop:
             self._ended()
 
     def _back_off(self, pause_s: float) -> None:
+        """Wait, but no longer than until the device that was not there is, or a reload came."""
+        path = self._path
+        missing = path is not None and not os.path.exists(path)
         while self._next is None and pause_s > 0:
             if self._stop.wait(min(LOOK_S, pause_s)):
                 return
             pause_s -= LOOK_S
+            there = path is not None and os.path.exists(path)
+            if missing and there:
+                # udev may still be about to grant the permission: short pauses again.
+                self._backoff.reset()
+                return
+            missing = not there
 
     def _attempt(self) -> tuple[int, str]:
         """Run the driver once; say how bad the end was and why it came."""
+        self._path = None
         try:
             self._driver.run(self._ctx)
         except DeviceUnavailable as error:
+            self._path = error.path
             return logging.WARNING, _text(error)
         # The supervisor: SystemExit of a driver is its failure, not ours.
         except BaseException as error:

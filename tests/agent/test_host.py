@@ -351,9 +351,9 @@ def test_a_raising_driver_is_run_again_and_its_records_stand(bench: Bench) -> No
     far = bench.accept()
     far.upto(5)
     report = far.next(Report)
-    while report.counters["failures"] < 5:
+    # Between two failures the device is "ok" again for a moment.
+    while report.counters["failures"] < 5 or "SystemExit: 1" not in report.device:
         report = far.next(Report)
-    assert "SystemExit: 1" in report.device
 
 
 def test_an_absent_device_is_reported(bench: Bench) -> None:
