@@ -54,8 +54,10 @@ def test_it_needs_root(tmp_path: Path) -> None:
 def test_its_tests_are_reported_as_not_run(tmp_path: Path, elsewhere: dict[str, str]) -> None:
     report = tmp_path / "report.json"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        + [str(HERE / "test_machine.py"), "-k", "test_runs_programs"],
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *(str(HERE / "test_machine.py"), "-k", "test_runs_programs"),
+        ],
         cwd=CHECKOUT, capture_output=True, text=True, timeout=100, check=False,
         env={**elsewhere, "BRAIN_RIG_ALL": "1", "BRAIN_RIG_REPORT": str(report)},
     )  # fmt: skip

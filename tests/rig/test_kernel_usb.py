@@ -45,7 +45,6 @@ def test_usb_serial_under_another_name(rig: Rig) -> None:
     drive.guest.run(GADGET, "plug")
     pulled_s = boottime_s() - pulled_at_s
 
-    print("RELAY", relay.code, relay.output)
     gap_s = drive.first_fix_after(boottime_s())
     assert drive.guest.shell("readlink /dev/gnss") == "ttyACM1\n"
     drive.passes(3)

@@ -172,7 +172,9 @@ def test_the_table(bus: Bus, figures: dict[str, Any]) -> None:
     units.stop()
     found = {who: probe(bus, who) for who in UNITS[:3]}
     shipped = "/usr/lib/systemd/system/brain-driver@fms.service.d/device.conf"
-    guest.shell(f"install -m 644 {SRC}/systemd/socketcan.conf {shipped}")
+    guest.shell(
+        f"install -m 644 {SRC}/systemd/socketcan/brain-driver@fms.service.d/device.conf {shipped}"
+    )
     guest.shell("rm /etc/systemd/system/brain-driver@fms.service.d/line.conf")
     found[UNITS[3]] = probe(bus, UNITS[3])
     figures["runs"] = len(UNITS)
