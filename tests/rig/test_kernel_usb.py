@@ -27,9 +27,7 @@ def test_usb_serial_under_another_name(rig: Rig) -> None:
     drive = Drive(rig, kernel="own", drivers=SERIAL_DRIVERS.replace('"/dev/ttyS0"', '"/dev/gnss"'))
     drive.guest.run(GADGET, "start")
     drive.guest.run(GADGET, "plug")
-    relay = drive.guest.start(
-        "python3", f"{GUEST}/relay.py", "/dev/ttyS0", "/dev/ttyGS0", "/run/plugged"
-    )
+    drive.guest.start("python3", f"{GUEST}/relay.py", "/dev/ttyS0", "/dev/ttyGS0", "/run/plugged")
 
     drive.start()
     drive.passes(5)
