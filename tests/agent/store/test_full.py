@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +50,32 @@ def test_file_size_limit(kind: str, tmp_path: Path) -> None:
     assert {d["reason"] for d in summary["drops"]} <= {"disk_full"}
     reader.close()
     outbox.close()
+
+
+@pytest.mark.parametrize("limit", [1_000_000, 2_000_000])
+def test_lives_within_a_file_size_limit(limit: int, tmp_path: Path) -> None:
+    """File and log at the limit at once: nothing could be taken out of either any more."""
+    unlimited, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        outbox = open_outbox(tmp_path)
+        rng = random.Random(1)
+        done = 0
+        for _ in range(150):
+            pads = [rng.randbytes(1_000).hex() for _ in range(50)]
+            change = Change([record(done + i, pad=pad) for i, pad in enumerate(pads)], BOOT)
+            try:
+                done += outbox.commit(change).n
+            except OutboxFull:
+                done += outbox.commit(change).n  # the log was emptied meanwhile
+        assert done == 150 * 50
+        reader = OutboxReader(tmp_path)
+        summary = assert_balanced(reader)
+        assert summary["queued"] > 100 and summary["dropped"] == done - summary["queued"]
+        reader.close()
+        outbox.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (unlimited, hard))
 
 
 class Failing:
