@@ -60,8 +60,11 @@ packages:
 	command -v mosquitto >/dev/null || \
 		echo "mosquitto is missing: tests that need it are reported as not run. apt install mosquitto"
 
+# Two at a time: much of it waits for real seconds to pass.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+
 test: $(STAMP) packages
-	$(BIN)/python -m pytest tests --ignore=tests/cloud
+	$(PYTEST) tests --ignore=tests/cloud
 	$(BIN)/python -m pytest tests/cloud
 
 # The guest with a kernel of its own: all of its tests, and what they found in rig-report.json.
@@ -69,7 +72,7 @@ test: $(STAMP) packages
 CUTS ?= 20
 .PHONY: test-rig rig-kernel
 test-rig: $(STAMP) packages
-	@BRAIN_RIG_ALL=1 BRAIN_RIG_CUTS=$(CUTS) BRAIN_RIG_REPORT=rig-report.json $(BIN)/python -m pytest tests/rig
+	@BRAIN_RIG_ALL=1 BRAIN_RIG_CUTS=$(CUTS) BRAIN_RIG_REPORT=rig-report.json $(PYTEST) tests/rig
 
 # ISO-TP, V4L2, USB, GPIO and TPM need a kernel that Debian does not build: once, 5 to 20 minutes.
 rig-kernel:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from agent.alarms import Alarm, of
 from agent.ingest import Arrival, Inbound, Joined, Left, Reported
 from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
@@ -113,6 +114,11 @@ class Pipeline:
         self._stop.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
+
+    def pace(self, commit_interval_s: float, alarm_commit_s: float) -> None:
+        """How long records wait for a commit from now on. From any thread."""
+        self._commit_interval_s = commit_interval_s
+        self._alarm_commit_s = alarm_commit_s
 
     def alive(self) -> bool:
         """Whether the thread runs."""
@@ -215,7 +221,8 @@ class Pipeline:
             case Reported():
                 view = self.drivers.setdefault(item.source, DriverView())
                 if view.device != item.device:
-                    log.info("%s: device %s", item.source, item.device)
+                    about = {"brain_driver": item.source}
+                    log.info("%s: device %s", item.source, item.device, extra=about)
                 view.device, view.counters = item.device, item.counters
 
     def _join(self, item: Joined) -> None:
@@ -282,7 +289,7 @@ class Pipeline:
             done = self._outbox.commit(change)
         except OutboxFull as error:
             if self.problem is None:
-                log.error("%s", error)
+                log.error("%s", error, extra=of(Alarm.OUTBOX_REFUSES))
             self.problem = str(error)
             deadline = time.monotonic() + RETRY_S
             while not self._stop.is_set() and time.monotonic() < deadline:

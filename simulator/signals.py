@@ -133,6 +133,10 @@ FMS = (
     *_change("fms", "Vehicle.VehicleIdentification.VIN"),
     _counter("fms", "Vehicle.Bus.Can.FramesRead"),
     _counter("fms", "Vehicle.Bus.Can.FramesRejected"),
+    _counter("fms", "Vehicle.Bus.Can.FramesLost"),
+    _counter("fms", "Vehicle.Bus.Can.ErrorFrames"),
+    Expectation("fms", "Vehicle.Bus.Can.State", "change", on_wire=False),
+    Expectation("fms", "Vehicle.Bus.Can.ListenOnly", "change", on_wire=False),
 )
 
 EXPECTATIONS = GNSS + FMS

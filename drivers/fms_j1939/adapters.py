@@ -1,4 +1,4 @@
-"""CAN interfaces that python-can knows, by its names: `socketcan`, `pcan`, `virtual`, ...
+"""CAN interfaces that python-can knows, by its names: `pcan`, `kvaser`, `virtual`, ...
 
 Only `recv` and `shutdown` of python-can are used. It is imported when such an interface is opened:
 it costs more memory than the rest of this driver.
@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agent.sdk import DeviceUnavailable, boottime_ms
+from drivers.fms_j1939.bus import Condition
 from drivers.fms_j1939.frames import Frame
 from drivers.fms_j1939.receiver import Receiver, Statement
 
 if TYPE_CHECKING:
     import can
 
-# Here the link decides whether the controller acknowledges, not the program that reads.
-_LINK_DECIDES = ("socketcan", "virtual")
+# Here no controller is that could acknowledge.
+_VIRTUAL = ("virtual",)
 
 _MAX_FRAMES = 1000
 
@@ -33,22 +34,22 @@ class PythonCanBus:
 
         self._name = f"CAN {interface} {channel}"
         self._error = can.CanError
+        self._error_frames = 0
         passive: dict[str, Any] = {}
-        if interface not in _LINK_DECIDES:
+        self._virtual = interface in _VIRTUAL
+        if not self._virtual:
             passive["state"] = can.BusState.PASSIVE
         try:
             self._bus: can.BusABC = can.Bus(
                 interface=interface, channel=channel, bitrate=bitrate, **passive
             )
         except (can.CanError, OSError, ImportError, ValueError, TypeError, AttributeError) as error:
-            raise DeviceUnavailable(
-                f"{self._name} cannot be opened: {error}{self._hint()}"
-            ) from error
+            raise DeviceUnavailable(f"{self._name} cannot be opened: {error}") from error
         if passive and self._bus.state is not can.BusState.PASSIVE:
             self._bus.shutdown()
             raise DeviceUnavailable(
                 f"{self._name} cannot be opened listen-only through python-can; this driver opens "
-                "a bus in no other way. Use interface socketcan or slcan"
+                "a bus in no other way. Use interface slcan or socketcan"
             )
 
     def __enter__(self) -> PythonCanBus:
@@ -71,18 +72,29 @@ class PythonCanBus:
                     said.append(statement)
                 message = self._bus.recv(0)
         except (self._error, OSError) as error:
-            raise DeviceUnavailable(f"{self._name} is gone: {error}{self._hint()}") from error
+            raise DeviceUnavailable(f"{self._name} is gone: {error}") from error
         return [(at_ms, said)] if said else []
 
     def revive(self) -> None:
         """Nothing to do: the kernel and the drivers of vendors restart by themselves."""
+
+    def condition(self) -> Condition:
+        """What python-can tells of the bus."""
+        return Condition(
+            error_frames=self._error_frames,
+            listen_only=None if self._virtual else True,
+            virtual=self._virtual,
+        )
 
     def close(self) -> None:
         """Close the interface."""
         self._bus.shutdown()
 
     def _take(self, receiver: Receiver, message: can.Message, at_ms: int) -> Statement | None:
-        if message.is_fd or message.is_error_frame:
+        if message.is_error_frame:
+            self._error_frames += 1
+            return None
+        if message.is_fd:
             receiver.reject()
             return None
         frame = Frame(
@@ -92,11 +104,3 @@ class PythonCanBus:
             message.is_remote_frame,
         )
         return receiver.frame(frame, at_ms)
-
-    def _hint(self) -> str:
-        if "socketcan" not in self._name:
-            return ""
-        channel = self._name.rsplit(" ", 1)[-1]
-        return (
-            f". Bring it up with: ip link set {channel} up type can bitrate 250000 listen-only on"
-        )

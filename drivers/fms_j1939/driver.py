@@ -4,32 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Protocol, Self
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
 from agent.sdk import (
     Context,
+    DeviceUnavailable,
     Driver,
     DriverConfig,
     Group,
-    Kind,
     Meta,
     boottime_ms,
 )
 from drivers.fms_j1939 import capture
-from drivers.fms_j1939.receiver import Receiver, Statement
+from drivers.fms_j1939.bus import Bus, Condition
+from drivers.fms_j1939.receiver import Receiver
 from drivers.fms_j1939.slcan import SlcanBus
-from drivers.fms_j1939.table import BUS, GROUPS, PGNS
+from drivers.fms_j1939.status import BUS, SILENCE_MS, Silence, Status
+from drivers.fms_j1939.table import GROUPS, PGNS
 
 _WAIT_S = 0.2
-
-# FMS senders repeat all they know within a second.
-_SILENCE_MS = 10_000
-
-_STATUS_MS = 2_000
-# The last count is repeated beyond the thinning interval of its signal, or it would never arrive.
-_STATUS_REPEATS = 4
 
 _PROBE_MS = 3_000
 
@@ -44,8 +39,15 @@ class FmsConfig(DriverConfig, frozen=True):
         Meta(description="Serial port of the SLCAN adaptor, or the CAN interface.", min_length=1),
     ]
     interface: Annotated[
-        str, Meta(description="slcan, or an interface name of python-can: socketcan, pcan, ...")
+        str, Meta(description="slcan, socketcan, or an interface name of python-can: pcan, ...")
     ] = "slcan"
+    link: Annotated[
+        Literal["listen-only", "any"],
+        Meta(
+            description="What a socketcan interface must be; any: also one that acknowledges, or "
+            "of which that cannot be told."
+        ),
+    ] = "listen-only"
     bitrate: Annotated[
         Literal[10_000, 20_000, 50_000, 100_000, 125_000, 250_000, 500_000, 800_000, 1_000_000],
         Meta(description="Bit rate of the bus in bit/s; FMS has 250000."),
@@ -66,20 +68,11 @@ class FmsConfig(DriverConfig, frozen=True):
                 raise ValueError(f"prefer: {name!r} is no group ({', '.join(sorted(known))})")
 
 
-class _Bus(Protocol):
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *_: object) -> None: ...
-    def receive(
-        self, receiver: Receiver, timeout_s: float
-    ) -> list[tuple[int, list[Statement]]]: ...
-    def revive(self) -> None: ...
-
-
 class FmsJ1939(Driver[FmsConfig]):
     """Reads J1939 messages that FMS gateways and vehicle buses send, listen-only."""
 
     config_model: ClassVar[type[DriverConfig]] = FmsConfig
-    groups: ClassVar[tuple[Group, ...]] = GROUPS
+    groups: ClassVar[tuple[Group, ...]] = (*GROUPS, BUS)
 
     @classmethod
     def decode(cls, path: Path) -> Iterator[Mapping[str, object]]:
@@ -91,32 +84,40 @@ class FmsJ1939(Driver[FmsConfig]):
         receiver = Receiver(self.config.prefer)
         heard: set[str] = set()
         with self._open() as bus:
+            before = bus.condition()
+            if before.trouble:
+                raise DeviceUnavailable(before.trouble)
             end_ms = boottime_ms() + _PROBE_MS
             while boottime_ms() < end_ms:
                 for _, statements in bus.receive(receiver, _WAIT_S):
                     heard |= {statement.group.name for statement in statements}
+            condition = bus.condition()
+        how = f"{self._name} ({_how(condition)})"
         if not receiver.frames_read:
+            others = (condition.on_bus or 0) - (before.on_bus or 0)
+            silent = f"{others} frames came and none is known" if others else "the bus is silent"
             return (
-                f"{self._name} is open listen-only, but the bus is silent: is the ignition on, and "
-                f"is {self.config.bitrate} bit/s right?"
+                f"{how} is open, but {silent}: is the ignition on, and is {self.config.bitrate} "
+                "bit/s right?"
             )
         rate = receiver.frames_read * 1000 // _PROBE_MS
-        return f"{self._name}: {rate} frames/s, known: {', '.join(sorted(heard)) or 'none'}"
+        return f"{how}: {rate} frames/s, known: {', '.join(sorted(heard)) or 'none'}"
 
     def run(self, ctx: Context) -> None:
         """Read and emit until stopped. Raises DeviceUnavailable."""
         receiver = Receiver(self.config.prefer)
-        status = _Status(receiver)
+        status = Status(receiver)
         with self._open() as bus:
-            silence = _Silence(boottime_ms())
+            silence = Silence(boottime_ms())
             while ctx.running():
                 for at_ms, statements in bus.receive(receiver, _WAIT_S):
                     for group, values, states in statements:
                         ctx.emit(group, values, states=states, at_boottime_ms=at_ms)
                 now_ms = boottime_ms()
-                status.emit(ctx, now_ms)
-                revive = silence.revive(receiver.frames_read, now_ms)
-                self.device = self._silent_text if silence.long else "ok"
+                condition = bus.condition()
+                status.emit(ctx, condition, now_ms)
+                revive = silence.revive(receiver.frames_read, now_ms, condition.on_bus)
+                self.device = condition.trouble or self._silent_text(silence, condition) or "ok"
                 if revive:
                     bus.revive()
 
@@ -124,64 +125,36 @@ class FmsJ1939(Driver[FmsConfig]):
     def _name(self) -> str:
         return f"{self.config.interface} {self.config.channel}"
 
-    @property
-    def _silent_text(self) -> str:
+    def _silent_text(self, silence: Silence, condition: Condition) -> str:
+        if not silence.long:
+            return ""
+        if others := silence.others(condition.on_bus):
+            return (
+                f"{self._name}: no known message for {SILENCE_MS // 1000} s among {others} frames; "
+                "is it the FMS bus?"
+            )
         return (
-            f"{self._name}: no frame for {_SILENCE_MS // 1000} s; is the ignition on, and is "
+            f"{self._name}: no frame for {SILENCE_MS // 1000} s; is the ignition on, and is "
             f"{self.config.bitrate} bit/s right?"
         )
 
-    def _open(self) -> _Bus:
+    def _open(self) -> Bus:
         config = self.config
         if config.interface == "slcan":
             return SlcanBus(config.channel, config.bitrate, config.tty_baud)
+        if config.interface == "socketcan":
+            from drivers.fms_j1939.socketcan import SocketCanBus
+
+            return SocketCanBus(config.channel, config.bitrate, insist=config.link == "listen-only")
         from drivers.fms_j1939.adapters import PythonCanBus
 
         return PythonCanBus(config.interface, config.channel, config.bitrate)
 
 
-class _Silence:
-    """Notices that no frame came for a while: ignition off, wrong bit rate, or an adaptor reset."""
-
-    def __init__(self, now_ms: int) -> None:
-        self.long = False
-        self._frames = 0
-        self._since_ms = now_ms
-        self._revived_ms = now_ms
-
-    def revive(self, frames: int, now_ms: int) -> bool:
-        """Whether to wake the adaptor now: after each further spell of silence."""
-        if frames != self._frames:
-            self._frames, self._since_ms, self.long = frames, now_ms, False
-            return False
-        self.long = now_ms - self._since_ms >= _SILENCE_MS
-        if not self.long or now_ms - self._revived_ms < _SILENCE_MS:
-            return False
-        self._revived_ms = now_ms
-        return True
-
-
-class _Status:
-    """States the frame counters every 2 s while they move, and a few times after."""
-
-    def __init__(self, receiver: Receiver) -> None:
-        self._receiver = receiver
-        self._stated = (-1, -1)
-        self._due_ms = 0
-        self._repeats = 0
-
-    def emit(self, ctx: Context, now_ms: int) -> None:
-        """State the counters if it is time to."""
-        if now_ms < self._due_ms:
-            return
-        self._due_ms = now_ms + _STATUS_MS
-        counts = (self._receiver.frames_read, self._receiver.frames_rejected)
-        if counts != self._stated:
-            self._stated, self._repeats = counts, _STATUS_REPEATS
-        elif self._repeats == 0:
-            return
-        else:
-            self._repeats -= 1
-        read, rejected = (count & 0xFFFFFFFF for count in counts)
-        names = [signal.path for signal in BUS.signals]
-        ctx.emit(BUS, dict(zip(names, (read, rejected), strict=True)), kind=Kind.STATUS)
+def _how(condition: Condition) -> str:
+    """In what way the bus is open, in words."""
+    if condition.virtual:
+        return "virtual"
+    how = {True: "listen-only", False: "not listen-only", None: "listen-only unknown"}
+    said = how[condition.listen_only]
+    return said if condition.state is None else f"{said}, {condition.state}"

@@ -1,7 +1,8 @@
 """From the frames of one bus to what is worth stating: pure, time comes with the frames.
 
 The cost of a frame is decided here. On a bus nearly all frames repeat the payload before them, so
-the text of a line is compared with the one before and converted only where it differs.
+the text of a line, or the kernel's can_frame, is compared with the one before and converted only
+where it differs.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from agent.sdk import Group, Scalar, State
 from drivers.codecs.j1939 import TP_CM, TP_DT, Transport, split_id
+from drivers.fms_j1939 import can_raw
 from drivers.fms_j1939.frames import HEX_DIGITS, Frame, parse
 from drivers.fms_j1939.spn import Pgn
 from drivers.fms_j1939.table import PGNS
@@ -37,10 +39,11 @@ class Statement(NamedTuple):
 class _Sender:
     """One source address that sends one PGN: what it said last, and when that was stated."""
 
-    __slots__ = ("line", "payload", "seen_ms", "stated_ms")
+    __slots__ = ("payload", "seen_ms", "stated_ms", "whole")
 
     def __init__(self) -> None:
-        self.line = b""
+        # The SLCAN line or can_frame that `payload` came in.
+        self.whole = b""
         self.payload = b""
         self.stated_ms = _NEVER
         self.seen_ms = _NEVER
@@ -86,7 +89,7 @@ class Receiver:
 
     `prefer` maps names of groups to source addresses in order of trust. `frames_read` counts all
     frames that arrived, `frames_rejected` those of them that are no J1939 data frames (11-bit,
-    remote) and the damaged lines, which are no frames.
+    remote, FD) and the damaged lines, which are no frames.
     """
 
     def __init__(self, prefer: Mapping[str, Sequence[int]] | None = None) -> None:
@@ -109,7 +112,7 @@ class Receiver:
             key = line[:9]
             sender = senders.get(key)
             if sender is not None:
-                if line == sender.line and at_ms - sender.stated_ms < REPEAT_MS:
+                if line == sender.whole and at_ms - sender.stated_ms < REPEAT_MS:
                     sender.seen_ms = at_ms
                     self.frames_read += 1
                     continue
@@ -131,6 +134,36 @@ class Receiver:
                 self._learn(key, line, frame)
         return said
 
+    def can_frames(self, stamped: Iterable[tuple[bytes, int]]) -> list[tuple[int, list[Statement]]]:
+        """What can_frames or canfd_frames, each with its boot time in ms, state beyond the known.
+
+        Error frames are none of the bus: keep them out.
+        """
+        said: list[tuple[int, list[Statement]]] = []
+        senders, ignored = self._senders, self._ignored
+        for raw, at_ms in stamped:
+            key = raw[:4]
+            sender = senders.get(key)
+            if sender is not None:
+                if raw == sender.whole and at_ms - sender.stated_ms < REPEAT_MS:
+                    sender.seen_ms = at_ms
+                    self.frames_read += 1
+                    continue
+            elif key in ignored and len(raw) == can_raw.FRAME_BYTES:
+                self.frames_read += 1
+                continue
+            try:
+                frame = can_raw.unpack(raw)
+            except ValueError:
+                self.reject()
+                continue
+            statement = self.frame(frame, at_ms)
+            if statement is not None:
+                said.append((at_ms, [statement]))
+            if frame.extended and not frame.remote:
+                self._learn(key, raw, frame)
+        return said
+
     def frame(self, frame: Frame, at_ms: int) -> Statement | None:
         """What one frame, read at `at_ms` boot time, states beyond what was stated lately."""
         self.frames_read += 1
@@ -146,7 +179,7 @@ class Receiver:
         return self._message(message.pgn, message.sa, message.payload, at_ms)
 
     def reject(self) -> None:
-        """Count a frame of a kind that J1939 does not have: FD, error frames."""
+        """Count a frame of a kind that J1939 at 250 kbit/s does not have: FD."""
         self.frames_read += 1
         self.frames_rejected += 1
 
@@ -172,8 +205,8 @@ class Receiver:
                 values[spn.path] = value
         return Statement(followed.pgn.group, values, states) if values or states else None
 
-    def _learn(self, key: bytes, line: bytes, frame: Frame) -> None:
-        """Remember what a line with this identifier is about, and its text where it was stated."""
+    def _learn(self, key: bytes, whole: bytes, frame: Frame) -> None:
+        """Remember what this identifier is about, and the whole of a frame that was stated."""
         identifier = split_id(frame.can_id)
         if len(self._senders) + len(self._ignored) >= _MAX_IDENTIFIERS:
             self._senders.clear()
@@ -182,6 +215,6 @@ class Receiver:
         if followed is not None:
             sender = self._senders[key] = followed.sender(identifier.sa)
             if sender.payload == frame.payload:
-                sender.line = line
+                sender.whole = whole
         elif identifier.pgn not in (TP_CM, TP_DT):
             self._ignored.add(key)

@@ -14,6 +14,7 @@ import tty
 from contextlib import suppress
 
 from agent.sdk import DeviceUnavailable, boottime_ms
+from drivers.fms_j1939.bus import Condition
 from drivers.fms_j1939.frames import LineSplitter, parse
 from drivers.fms_j1939.receiver import Receiver, Statement
 
@@ -99,6 +100,10 @@ class SlcanBus:
         An adaptor that does not answer is let be, one that refuses raises DeviceUnavailable.
         """
         self._listen(insist=False)
+
+    def condition(self) -> Condition:
+        """It was opened in no other way than listen-only; adaptors tell no more."""
+        return Condition(listen_only=True)
 
     def close(self) -> None:
         """Close the channel and the port. Never raises."""

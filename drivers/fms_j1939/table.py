@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from agent.sdk import CHANGE, Datatype, Group, Signal, Thinning, sampled
+from agent.sdk import CHANGE, Thinning, sampled
 from drivers.fms_j1939.spn import Pgn, Shape, Spn
 
 _DATA = Path(__file__).with_name("spns.toml")
@@ -73,29 +73,5 @@ def _load() -> Mapping[int, Pgn]:
 PGNS = _load()
 """The known parameter groups by PGN."""
 
-BUS = Group(
-    "bus",
-    (
-        Signal(
-            "Vehicle.Bus.Can.FramesRead",
-            Datatype.UINT32,
-            "",
-            "CAN frames that arrived since the driver began",
-            sampled(5, 0),
-            steps_per_unit=1,
-            source="counted by the driver",
-        ),
-        Signal(
-            "Vehicle.Bus.Can.FramesRejected",
-            Datatype.UINT32,
-            "",
-            "What was no J1939 data frame: 11-bit, remote, FD, error, and damaged lines",
-            sampled(5, 0),
-            steps_per_unit=1,
-            source="counted by the driver",
-        ),
-    ),
-)
-"""What the driver counts about the bus itself."""
-
-GROUPS = (*(pgn.group for pgn in PGNS.values()), BUS)
+GROUPS = tuple(pgn.group for pgn in PGNS.values())
+"""What they are emitted as."""

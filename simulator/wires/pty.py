@@ -142,8 +142,9 @@ class Wire:
         A terminal keeps what nobody read for whoever opens it next, a real port does not.
         """
         if self._open_since is not None:
-            self._open_since = None
+            # First: whoever sees the port closed may open it at once.
             self._flush()
+            self._open_since = None
 
     def _flush(self) -> None:
         """Throw away what was written and not read; only the slave's side can do that."""

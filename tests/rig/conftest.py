@@ -22,10 +22,16 @@ LIMIT_S = 240
 """Of one test: three boots with systemd on a busy machine and what it does between them."""
 REPORT = Report()
 HERE = Path(__file__).parent
+VERDICTS = {"passed": "passed", "skipped": "not run", "failed": "failed"}
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is not in the slice; give each test of the rig its time."""
+    """Leave out what is not in the slice; give each test of the rig its time and its worker.
+
+    Several workers run a module each. In the slice all tests of the rig share one worker, since
+    the other one has the rest of the tests to run.
+    """
     everything = os.environ.get("BRAIN_RIG_ALL") == "1"
     kept, left = [], []
     for item in items:
@@ -33,8 +39,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if marker is not None and not everything and not marker.kwargs.get("slice", False):
             left.append(item)
             continue
-        if marker is not None and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(LIMIT_S))
+        if marker is not None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem if everything else "rig"))
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(LIMIT_S))
         kept.append(item)
     if left:
         config.hook.pytest_deselected(items=left)
@@ -49,13 +57,24 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     except NoRig as reason:
         pytest.skip(str(reason))
     request.node.stash[FIGURES] = made.figures
+    failed = request.session.testsfailed
     try:
         yield made
     finally:
         made.close()
+    if made.has_cloud and request.session.testsfailed == failed:
+        assert "lost" in made.figures, "records without books: note_books"
 
 
 FIGURES: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What the test enters into the report, for those that share a machine and have no `rig`."""
+    noted: dict[str, Any] = {"runs": 1}
+    request.node.stash[FIGURES] = noted
+    return noted
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -73,23 +92,36 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, Any, None]:
-    """Enter each test that has the marker."""
+    """Send what a test with the marker has found with its result: workers have no report."""
     outcome = yield
     result: pytest.TestReport = outcome.get_result()
-    marker = item.get_closest_marker("rig")
-    if marker is None or (result.when != "call" and result.passed):
+    if result.when != "call" and result.passed:
         return
-    verdict = {"passed": "passed", "skipped": "not run", "failed": "failed"}[result.outcome]
+    for marker in item.iter_markers("rig"):  # one that shows several things has several
+        identity, what = marker.args
+        result.user_properties.append(
+            ("rig", {"id": identity, "what": what, "figures": item.stash.get(FIGURES, {})})
+        )
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Enter each result, in the one process that hears of all of them."""
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        return
     reason = ""
-    if result.skipped and isinstance(result.longrepr, tuple):
-        reason = result.longrepr[2].removeprefix("Skipped: ")
-    identity, what = marker.args
-    REPORT.enter(identity, what, item.stash.get(FIGURES, {}), verdict, reason)
+    if report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+    for name, found in report.user_properties:
+        if name == "rig" and isinstance(found, dict):
+            REPORT.enter(
+                found["id"], found["what"], found["figures"], VERDICTS[report.outcome], reason
+            )
 
 
 def pytest_sessionfinish() -> None:
     """Write the report."""
-    if path := os.environ.get("BRAIN_RIG_REPORT"):
+    path = os.environ.get("BRAIN_RIG_REPORT")
+    if path and not os.environ.get("PYTEST_XDIST_WORKER"):
         REPORT.write(Path(path))
 
 

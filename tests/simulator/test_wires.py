@@ -161,7 +161,8 @@ def test_a_burst_that_the_port_was_reopened_under_is_not_heard() -> None:
         with port(wire) as fd:
             (heard,) = gather(wire, 1)
             assert heard.open_since_boottime_ms is None
-            assert 0 < len(read(fd, 300, 0.1)) < 280
+            # All that was not read before, less what was sent while the port was closed.
+            assert 0 < len(read(fd, 300, 0.1)) <= 280
 
 
 @pytest.mark.parametrize("wire", [NmeaWire, SlcanWire])

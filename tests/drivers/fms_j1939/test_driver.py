@@ -16,6 +16,8 @@ import pytest
 import drivers.fms_j1939
 from agent.sdk import Decodes, DeviceUnavailable, Kind, boottime_ms
 from drivers.fms_j1939 import driver as driver_module
+from drivers.fms_j1939 import status
+from drivers.fms_j1939.bus import Condition
 from drivers.fms_j1939.driver import FmsConfig, FmsJ1939
 from drivers.fms_j1939.slcan import SlcanBus
 
@@ -23,6 +25,7 @@ NO = b"\x07"
 SPEED = "Vehicle.Speed"
 READ = "Vehicle.Bus.Can.FramesRead"
 REJECTED = "Vehicle.Bus.Can.FramesRejected"
+LISTEN_ONLY = "Vehicle.Bus.Can.ListenOnly"
 HOME = Path(drivers.fms_j1939.__file__).parent
 
 Plug = Callable[..., Any]
@@ -78,14 +81,14 @@ def test_stale_frames_are_thrown_away(plug: Plug, start: Start) -> None:
 def test_noise_and_half_lines_are_survived_and_counted(
     plug: Plug, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver_module, "_STATUS_MS", 50)
+    monkeypatch.setattr(status, "STATUS_MS", 50)
     stick = plug()
     ctx = start(fms(stick.path).run).ctx
     stick.wait(lambda: stick.open)
     stick.raw(b"\x07\x07\xff\xfe\r\x00garbage\rT18FE\rt1232AABB\rR18EAFF003\r\r" + b"x" * 500)
     stick.raw(b"\r" + speed(50)[:11])
     stick.raw(speed(50)[11:] + b"\r")
-    ctx.wait(lambda: ctx.of("bus")[-1:] == [{READ: 3, REJECTED: 6}])
+    ctx.wait(lambda: ctx.of("bus")[-1:] == [{READ: 3, REJECTED: 6, LISTEN_ONLY: True}])
     assert ctx.of("ccvs1")[0][SPEED] == 50.0
     assert {kind for name, _, _, _, kind in ctx.emitted if name == "bus"} == {Kind.STATUS}
 
@@ -93,7 +96,7 @@ def test_noise_and_half_lines_are_survived_and_counted(
 def test_every_byte_that_was_ever_written_is_c_s_or_l(
     plug: Plug, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver_module, "_SILENCE_MS", 300)
+    monkeypatch.setattr(status, "SILENCE_MS", 300)
     everything = b""
     for answers in ({}, {b"L": NO}, {b"S5": NO}, {b"C": b""}, {b"C": b"", b"S5": b"", b"L": b""}):
         stick = plug(answers)
@@ -108,13 +111,34 @@ def test_every_byte_that_was_ever_written_is_c_s_or_l(
 
 
 def test_the_package_has_no_word_for_transmitting() -> None:
+    said: set[tuple[str, str]] = set()
     for path in HOME.glob("*.py"):
         text = path.read_text()
-        assert not re.search(r"\.send\(|\bsendto\b|b\"[tTrR]%|\bO\\r", text), path
-        writes = re.findall(r"os\.write\(self\._fd, (.*)\)", text)
-        assert set(writes) <= {'b"C\\r"', 'command + b"\\r"'}, path
+        assert not re.search(r"b\"[tTrR]%|\bO\\r|sendto|sendmsg|sendmmsg|\.send\(", text), path
+        said |= {
+            (path.name, call) for call in re.findall(r"\w+\.(?:send|sendall|write\w*)\(.*\)", text)
+        }
+    # The port of an SLCAN adaptor, for its three commands; a question to the kernel about a link.
+    assert said == {
+        ("slcan.py", 'os.write(self._fd, b"C\\r")'),
+        ("slcan.py", 'os.write(self._fd, command + b"\\r")'),
+        ("link_state.py", "kernel.sendall(request)"),
+    }
     asked = re.findall(r"self\._ask\(([^,]+),", (HOME / "slcan.py").read_text())
     assert set(asked) == {'b"C"', "BITRATE_COMMANDS[self._bitrate]", 'b"L"'}
+    # Of the C library, which could do more, one function is used.
+    library = re.findall(r"library\.(\w+)", (HOME / "frame_socket.py").read_text())
+    assert library == ["recvmmsg"]
+    families = {path.name: set(re.findall(r"\bAF_\w+", code(path))) for path in HOME.glob("*.py")}
+    assert {name: found for name, found in families.items() if found} == {
+        "frame_socket.py": {"AF_CAN"},
+        "link_state.py": {"AF_NETLINK"},
+    }
+
+
+def code(path: Path) -> str:
+    """A module without its texts."""
+    return re.sub(r'"""[\s\S]*?"""|"[^"\n]*"', "", path.read_text())
 
 
 def test_an_adaptor_that_refuses_listen_only_is_not_opened(plug: Plug) -> None:
@@ -201,7 +225,7 @@ def test_unplugged_while_open(plug: Plug, start: Start) -> None:
 def test_a_silent_bus_is_said_and_the_adaptor_woken(
     plug: Plug, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver_module, "_SILENCE_MS", 400)
+    monkeypatch.setattr(status, "SILENCE_MS", 400)
     stick = plug()
     driver = fms(stick.path)
     running = start(driver.run)
@@ -223,12 +247,29 @@ def test_the_last_count_is_repeated_past_its_thinning_interval(tmp_path: Path) -
         def emit(self, *_: object, **__: object) -> None:
             stated.append(now_ms)
 
-    status = driver_module._Status(Counts())  # type: ignore[arg-type]
+    told = status.Status(Counts())  # type: ignore[arg-type]
     for now_ms in range(0, 30_000, 100):
-        status.emit(Context(), now_ms)  # type: ignore[arg-type]
+        told.emit(Context(), Condition(), now_ms)  # type: ignore[arg-type]
     assert stated[0] == 0
     assert stated[-1] >= 6000
     assert len(stated) < 6
+
+
+def test_a_state_of_the_controller_is_told_at_once() -> None:
+    class Counts:
+        frames_read, frames_rejected = 7, 1
+
+    told: list[tuple[int, object]] = []
+
+    class Context:
+        def emit(self, _group: object, values: dict[str, object], **_: object) -> None:
+            told.append((now_ms, values["Vehicle.Bus.Can.State"]))
+
+    states = {0: "error-active", 100: "bus-off", 200: "error-active"}
+    watched = status.Status(Counts())  # type: ignore[arg-type]
+    for now_ms, state in states.items():
+        watched.emit(Context(), Condition(state=state), now_ms)  # type: ignore[arg-type]
+    assert told == list(states.items())
 
 
 def test_time_that_was_slept_through_is_spread_over_the_frames(
