@@ -71,7 +71,7 @@ def test_lives_within_a_file_size_limit(limit: int, tmp_path: Path) -> None:
         assert done == 150 * 50
         reader = OutboxReader(tmp_path)
         summary = assert_balanced(reader)
-        assert summary["queued"] > 100 and summary["dropped"] == done - summary["queued"]
+        assert summary["queued"] >= 100 and summary["dropped"] == done - summary["queued"]
         reader.close()
         outbox.close()
     finally:
