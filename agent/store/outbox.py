@@ -51,8 +51,14 @@ class Outbox:
         Raises OutboxLocked where another process holds it, OutboxTooNew where a newer version
         wrote it, OutboxFull where the disk does not let it.
         """
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = Lock(directory)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            lock = Lock(directory)
+        except OSError as error:
+            raise OutboxFull(
+                f"{directory}: the outbox cannot be opened ({error.strerror or error}); check that "
+                "disk (mounted read-only, failing?) and its permissions"
+            ) from error
         try:
             engine = Engine(directory, _within_limit(quota_bytes), failpoint)
         except BaseException:

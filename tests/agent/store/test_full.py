@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import random
 import resource
 import subprocess
@@ -14,7 +16,7 @@ import pytest
 from store_samples import BOOT, assert_balanced, delivered, open_outbox, record, settle
 
 from agent.record import StorageClass
-from agent.store import engine
+from agent.store import engine, room
 from agent.store.reader import OutboxReader
 from agent.store.rows import Change, OutboxFull
 
@@ -137,6 +139,17 @@ def test_directory_that_cannot_be_written(tmp_path: Path) -> None:
         open_outbox(tmp_path)
     (tmp_path / "outbox.db").rmdir()
     open_outbox(tmp_path).close()
+
+
+def test_lock_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a damaged file system answers is told with the directory and what to do."""
+
+    def damaged(*_: object, **__: object) -> int:
+        raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
+
+    monkeypatch.setattr(room.os, "open", damaged)
+    with pytest.raises(OutboxFull, match=rf"{tmp_path}: .*Bad message.*check that disk"):
+        open_outbox(tmp_path)
 
 
 def test_quota_drops_the_oldest_of_its_class_only(tmp_path: Path) -> None:
