@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from simulator.emission import NO_FAULTS, ActiveFaults
-from simulator.ledger import Ledger
+from simulator.ledger import KILL_MARGIN_MS, Ledger
 from simulator.oracle import Delivered, Verdict, judge
 from simulator.vehicle import Vehicle
 from simulator.wires.j1939_slcan import SlcanWire
@@ -24,6 +24,11 @@ TICK_S = 0.01
 LATE_MS = 4_000
 """The guest shares the host's processors with the tests, and a byte on its serial line is a system
 call of theirs: what is captured late is not lost."""
+
+
+TO_FLASH_MS = 4_000
+"""From the wire to the flash a record may take so long there; a cut before loses it, as is owed."""
+DRAIN_S = 5.0
 
 
 class Feed:
@@ -74,6 +79,10 @@ class Feed:
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()
+        # What is still on its way at 9600 baud may arrive and must be in the ledger then.
+        pause, deadline = threading.Event(), time.monotonic() + DRAIN_S
+        while time.monotonic() < deadline and any(wire.pending() for wire in self.wires.values()):
+            pause.wait(TICK_S)
         for wire in self.wires.values():
             self.ledger.enter(wire.heard())
 
@@ -95,7 +104,8 @@ class Feed:
     def power_cut(self) -> None:
         """Note that all processes of the vehicle died now."""
         at_ms = boottime_ms()
-        self.ledger.kills += [(source, at_ms) for source in self.wires]
+        for ago_ms in range(0, TO_FLASH_MS, KILL_MARGIN_MS):
+            self.ledger.kills += [(source, at_ms - ago_ms) for source in self.wires]
 
     def deaf(self, source: str, since_ms: int) -> None:
         """Note that its driver heard nothing from `since_ms` (boot time) on, its port open or not.
