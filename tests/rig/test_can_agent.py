@@ -89,6 +89,10 @@ def test_the_agent_on_a_listen_only_link(rig: Rig) -> None:
     onboard.start()
     onboard.ready()
     guest.until(lambda: f"can0 is down. Bring it up with: {SET_UP} on" in device(onboard), "down")
+    guest.shell(f"{SET_UP} on".replace("250000", "500000"))
+    other = "can0 runs at 500000 bit/s, the configuration says 250000"
+    guest.until(lambda: other in device(onboard), "another bit rate is said")
+    guest.shell("ip link set can0 down")
     guest.shell(f"{SET_UP} off")
     refused = "can0 is not listen-only: its controller acknowledges frames. Set it with: "
     refused += f"ip link set can0 down && {SET_UP} on"
