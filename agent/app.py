@@ -7,29 +7,28 @@ from its main thread and takes all down in order.
 from __future__ import annotations
 
 import logging
-import os
-import pwd
 import queue
+import select
 import signal
-import socket
-import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from agent import clock
-from agent.config import Config
-from agent.config_secrets import reveal
+from agent.alarms import Alarm, of
+from agent.config import Config, ConfigInvalid, SecretUnavailable
+from agent.config_problems import log_lines
 from agent.control import Board, Control
+from agent.doors import listeners, may_speak_for
 from agent.health import AGENT, SOURCE, Supervision, self_report
 from agent.ingest import Inbound, Ingest, decode_groups
-from agent.listener import listener
 from agent.pipeline import Pipeline
 from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
-from agent.protocol import Notifier, listen_fds, watchdog_s
+from agent.protocol import Notifier, watchdog_s
 from agent.record import StorageClass
+from agent.reload import compare, uplink_settings
 from agent.signals import Catalogue, Group
 from agent.store.outbox import Outbox
 from agent.store.reader import OutboxReader
@@ -37,6 +36,7 @@ from agent.store.rows import Range, RowHead
 from agent.uplink.pump import Uplink
 from agent.uplink.settings import UplinkConfig
 from agent.view import Parts, View
+from agent.waker import Waker
 
 log = logging.getLogger("brain")
 
@@ -49,19 +49,25 @@ STOP_S = 2.0
 class Coordinator:
     """All parts of `brain run`."""
 
-    def __init__(self, config: Config, run_dir: Path, state_dir: Path) -> None:
+    def __init__(
+        self, config: Config, run_dir: Path, state_dir: Path, reread: Callable[[], Config]
+    ) -> None:
+        """`reread` reads the configuration again at a reload. Raises ConfigInvalid."""
         self.started = time.monotonic()
         self.config = config
+        self._reread = reread
         self._notifier = Notifier()
-        self._stop = threading.Event()
+        self._waker = Waker()
+        self._ending = self._reloading = False
+        self.refused: Sequence[str] = ()
         self._table = Supervision()
         self.boot = clock.boot_id()
+        self.directory = state_dir
         state_dir.mkdir(parents=True, exist_ok=True)
         quota = {
             StorageClass(k): v * 1_000_000 for k, v in config.store.quota_mb.model_dump().items()
         }
         self.outbox = Outbox.open(state_dir, quota_bytes=quota)
-        self.directory = state_dir
         self.catalogue = Catalogue()
         self.thin = Thin()
         self._restore_catalogue()
@@ -71,25 +77,15 @@ class Coordinator:
         self.clock = ClockTable(self.boot, rows)
         self.board = Board()
         inbox: queue.Queue[Inbound] = queue.Queue(INBOX_ITEMS)
-        listeners = _listeners(run_dir)
+        doors = listeners(run_dir)
         self.ingest = Ingest(
-            listeners["ingest"],
+            doors["ingest"],
             self.outbox.marks(),
             inbox,
             self._table.loop("ingest", 15.0),
             names=may_speak_for,
         )
-        self.uplink = Uplink(
-            uplink_settings(config),
-            config.vehicle.id,
-            self.outbox.epoch,
-            self.boot,
-            lambda: OutboxReader(state_dir),
-            self._group_of,
-            acked=self._acknowledge,
-            refuse=self._refuse,
-            beat=self._table.loop("uplink", 30.0),
-        )
+        self.uplink = self._new_uplink(uplink_settings(config))
         self.pipeline = Pipeline(
             self.outbox,
             self.boot,
@@ -100,25 +96,26 @@ class Coordinator:
             commit_interval_s=config.store.commit_interval_s,
             alarm_commit_s=config.store.alarm_commit_ms / 1000,
             durable=self.ingest.durable,
-            committed=self.uplink.wake,
+            committed=self._wake_uplink,
             observe=self.board.observe,
             # A disk may take long without being dead: 60 s, see faults of slow media.
             beat=self._table.loop("pipeline", 60.0),
         )
         parts = Parts(
-            config,
+            lambda: self.config,
             self.boot,
             state_dir,
             quota,
             self.catalogue,
             self.clock,
             self.pipeline,
-            self.uplink,
+            lambda: self.uplink,
+            lambda: self.refused,
             self.uptime_s,
             self.utc,
         )
         self._control = Control(
-            listeners["control"],
+            doors["control"],
             View(parts).answers(),
             self.board,
             self._unit,
@@ -139,9 +136,9 @@ class Coordinator:
         return stamp.replace("+00:00", "Z")
 
     def run(self) -> int:
-        """Serve until SIGTERM or SIGINT; 0, or 1 where a part failed."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stop.set())
+        """Serve until SIGTERM or SIGINT; 0, or 1 where a part failed. SIGHUP: read again."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
         parts = (self.pipeline, self.ingest, self.uplink, self._control)
         for part in parts:
             part.start()
@@ -151,6 +148,7 @@ class Coordinator:
             self.config.vehicle.id,
             self.directory,
             self.outbox.opened,
+            extra=of(Alarm.RECORDING),
         )
         failed = self._watch()
         self._notifier.send(STOPPING=1)
@@ -162,20 +160,41 @@ class Coordinator:
             self.outbox.close()
         return 1 if failed else 0
 
+    def _on_signal(self, number: int, frame: object) -> None:
+        # Flags and an eventfd: an Event that the main thread waits on may hold its lock just now.
+        if number == signal.SIGHUP:
+            self._reloading = True
+        else:
+            self._ending = True
+        self._waker.wake()
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, at most until the next signal."""
+        if select.select([self._waker.fd], [], [], seconds)[0]:
+            self._waker.clear()
+
     def _watch(self) -> bool:
         """Feed the watchdog while every loop is alive; True where a part failed."""
         limit_s = watchdog_s()
         period_s = min(1.0, limit_s / 4) if limit_s else 1.0
         next_report = time.monotonic() + 5.0
         told: frozenset[str] = frozenset()
-        while not self._stop.wait(period_s):
+        while True:
+            self._pause(period_s)
+            if self._ending:
+                return False
+            if self._reloading:
+                self._reloading = False
+                self._reload()
             if self.pipeline.failure is not None:
-                log.error("the pipeline failed: %s; restarting", self.pipeline.failure)
+                text = "the pipeline failed: %s; restarting"
+                log.error(text, self.pipeline.failure, extra=of(Alarm.FAILED))
                 return True
             late = self._table.late()
             if late:
                 if told != late.keys():
-                    log.error("stalled: %s", ", ".join(f"{n} ({s:.0f} s)" for n, s in late.items()))
+                    text = ", ".join(f"{n} ({s:.0f} s)" for n, s in late.items())
+                    log.error("stalled: %s", text, extra=of(Alarm.STALLED))
                 told = frozenset(late)
                 self._notifier.send(STATUS=f"stalled: {', '.join(late)}")
                 continue
@@ -184,7 +203,47 @@ class Coordinator:
             if time.monotonic() >= next_report:
                 next_report = time.monotonic() + SELF_REPORT_S
                 self._report()
-        return False
+
+    def _reload(self) -> None:
+        """Read the configuration again and apply what can be; an invalid one changes nothing."""
+        self._notifier.reloading()
+        try:
+            changes = compare(self.config, self._reread())
+            settings = uplink_settings(changes.config)
+        except (ConfigInvalid, SecretUnavailable) as error:
+            problems = error.problems if isinstance(error, ConfigInvalid) else ()
+            self.refused = log_lines(problems) or [str(error)]
+            for text in self.refused:
+                log.error("configuration not taken: %s", text, extra=of(Alarm.CONFIG_REFUSED))
+        else:
+            self.refused = ()
+            self.config = changes.config
+            self.pipeline.pace(
+                self.config.store.commit_interval_s, self.config.store.alarm_commit_ms / 1000
+            )
+            if changes.uplink:
+                self._replace_uplink(settings)
+            log.info("configuration read again: %s", changes, extra=of(Alarm.CONFIG_APPLIED))
+        self._notifier.send(READY=1, STATUS=self._status_line())
+
+    def _new_uplink(self, settings: UplinkConfig) -> Uplink:
+        return Uplink(
+            settings,
+            self.config.vehicle.id,
+            self.outbox.epoch,
+            self.boot,
+            lambda: OutboxReader(self.directory),
+            self._group_of,
+            acked=self._acknowledge,
+            refuse=self._refuse,
+            beat=self._table.loop("uplink", 30.0),
+        )
+
+    def _replace_uplink(self, settings: UplinkConfig) -> None:
+        """End the session and begin another; what was under way is sent again."""
+        self.uplink.stop()
+        self.uplink = self._new_uplink(settings)
+        self.uplink.start()
 
     def _report(self) -> None:
         connected = {n: v.counters for n, v in self.pipeline.drivers.items() if v.connected}
@@ -213,7 +272,10 @@ class Coordinator:
                 return found[0]
         return None
 
-    # The uplink and the pipeline know each other through these two and `wake` alone.
+    # The uplink and the pipeline know each other through these three alone.
+    def _wake_uplink(self) -> None:
+        self.uplink.wake()
+
     def _acknowledge(self, epoch: str, ranges: Sequence[Range]) -> None:
         self.pipeline.acknowledge(epoch, ranges)
 
@@ -225,45 +287,10 @@ class Coordinator:
         return found[1].unit if found else ""
 
 
-def uplink_settings(config: Config) -> UplinkConfig:
-    """Section [uplink] with its secrets resolved. Raises SecretUnavailable."""
-    section = config.uplink.model_dump()
-    for key in ("username", "password"):
-        section[key] = reveal(section[key], os.environ) or None
-    return UplinkConfig(**section)
-
-
-def may_speak_for(uid: int, name: str) -> bool:
-    """Whether a process of user `uid` may be the driver `name`.
-
-    On a vehicle each driver has a user of its own, `brain-drv-NAME`; on a laptop all is one user.
-    """
-    if uid == os.getuid():
-        return True
-    try:
-        return pwd.getpwuid(uid).pw_name == f"brain-drv-{name}"
-    except KeyError:
-        return False
-
-
-def _listeners(run_dir: Path) -> Mapping[str, socket.socket]:
-    """The inherited sockets, or our own where nobody passed any."""
-    inherited = listen_fds()
-    sockets: dict[str, socket.socket] = {}
-    for name, kind in (("ingest", socket.SOCK_SEQPACKET), ("control", socket.SOCK_STREAM)):
-        if name in inherited:
-            os.set_inheritable(inherited[name], False)
-            sockets[name] = socket.socket(fileno=inherited[name])
-            continue
-        run_dir.mkdir(parents=True, exist_ok=True)
-        sockets[name] = listener(run_dir / f"{name}.sock", kind, 0o660)
-    return sockets
-
-
-def serve(config: Config, run_dir: Path, state_dir: Path) -> int:
-    """`brain run`: the coordinator until SIGTERM.
+def serve(config: Config, run_dir: Path, state_dir: Path, reread: Callable[[], Config]) -> int:
+    """`brain run`: the coordinator until SIGTERM; `reread` reads the configuration again.
 
     Raises OutboxLocked where another coordinator owns `state_dir`, StoreTooNew where a newer agent
     wrote it.
     """
-    return Coordinator(config, run_dir, state_dir).run()
+    return Coordinator(config, run_dir, state_dir, reread).run()

@@ -63,6 +63,14 @@ def render(problems: Sequence[Problem]) -> list[str]:
     return lines
 
 
+def log_lines(problems: Iterable[Problem]) -> list[str]:
+    """For logs: each problem with its fix on one line."""
+    return [
+        "  ".join(filter(None, (p.place, p.key, ", ".join(filter(None, (p.text, p.suggestion))))))
+        for p in problems
+    ]
+
+
 def dotted(path: Iterable[str | int]) -> str:
     """A key path as TOML writes it; positions of arrays in brackets."""
     text = ""

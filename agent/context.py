@@ -73,15 +73,20 @@ class HostContext:
         self._began = self._beat_at = clock()
         self._looked_at = float("-inf")
         self._resting = False
+        self._leaving = False
 
     # -- the supervisor's side ---------------------------------------------------------------------
 
     def attempt(self) -> None:
         """The calling thread starts the driver's `run`."""
         self._driver = threading.get_ident()
-        self._resting = False
+        self._resting = self._leaving = False
         self.emitted_in_attempt = False
         self._began = self._beat_at = self._clock()
+
+    def leave(self) -> None:
+        """This attempt is to end, another one follows: `running` says no until then."""
+        self._leaving = True
 
     def rest(self) -> None:
         """The driver is in its declared back-off: no beat is owed."""
@@ -105,7 +110,7 @@ class HostContext:
             if self._armed("raise"):
                 self._looked_at = float("-inf")
                 raise RuntimeError("failpoint")
-        return not self._stop.is_set()
+        return not (self._stop.is_set() or self._leaving)
 
     def emit(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 import time
@@ -10,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from agent.alarms import Alarm, of
 from agent.context import HostContext
 from agent.sdk import DeviceUnavailable, Driver
 
@@ -21,6 +23,9 @@ SHORTEST_PAUSE_S = 0.5
 
 HEALTHY_S = 60.0
 """A driver that ran for so long starts over with short pauses."""
+
+LOOK_S = 0.25
+"""How often a pause looks whether the device's path has appeared, or a new configuration."""
 
 MAX_DEVICE_TEXT = 300
 
@@ -70,8 +75,11 @@ class DriverLoop:
         self._ended = ended
         self._backoff = backoff or Backoff()
         self._clock = clock
+        self._swap = threading.Lock()  # a new driver and the end of the old one's attempt
+        self._next: Driver[Any] | None = None
         self._failure = ""  # of the last attempt; empty before the first one ended
         self._logged = ""
+        self._path: str | None = None  # of the device that was unavailable
         # A daemon: one that hangs in C must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="driver", daemon=True)
 
@@ -88,14 +96,27 @@ class DriverLoop:
         """Whether the thread is still in there."""
         return self._thread.is_alive()
 
+    def replace(self, driver: Driver[Any]) -> None:
+        """Go on with another one, as soon as the present one leaves `run`. From any thread."""
+        with self._swap:
+            self._next = driver
+            self._ctx.leave()
+
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
+                with self._swap:
+                    if self._next is not None:
+                        self._driver, self._next = self._next, None
+                        self._backoff.reset()
+                        self._failure = self._logged = ""
+                    self._ctx.attempt()
                 began = self._clock()
-                self._ctx.attempt()
                 level, failure = self._attempt()
                 if self._stop.is_set():
                     break  # however it ended: it was asked to
+                if self._next is not None:
+                    continue
                 if level == logging.ERROR:
                     self.failures += 1
                 else:
@@ -108,16 +129,33 @@ class DriverLoop:
                 self._tell(level, failure)
                 self._ctx.rest()
                 self._failure = failure[:MAX_DEVICE_TEXT]
-                self._stop.wait(self._backoff.next_s())
+                self._back_off(self._backoff.next_s())
         finally:
             self._ctx.rest()
             self._ended()
 
+    def _back_off(self, pause_s: float) -> None:
+        """Wait, but no longer than until the device that was not there is, or a reload came."""
+        path = self._path
+        missing = path is not None and not os.path.exists(path)
+        while self._next is None and pause_s > 0:
+            if self._stop.wait(min(LOOK_S, pause_s)):
+                return
+            pause_s -= LOOK_S
+            there = path is not None and os.path.exists(path)
+            if missing and there:
+                # udev may still be about to grant the permission: short pauses again.
+                self._backoff.reset()
+                return
+            missing = not there
+
     def _attempt(self) -> tuple[int, str]:
         """Run the driver once; say how bad the end was and why it came."""
+        self._path = None
         try:
             self._driver.run(self._ctx)
         except DeviceUnavailable as error:
+            self._path = error.path
             return logging.WARNING, _text(error)
         # The supervisor: SystemExit of a driver is its failure, not ours.
         except BaseException as error:
@@ -130,7 +168,9 @@ class DriverLoop:
         if failure == self._logged:
             return
         self._logged = failure
-        log.log(level, "%s: %s; trying again for as long as it takes", self._name, failure)
+        alarm = Alarm.DRIVER_FAILED if level == logging.ERROR else Alarm.DRIVER_DEVICE
+        text = "%s: %s; trying again for as long as it takes"
+        log.log(level, text, self._name, failure, extra=of(alarm, self._name))
 
 
 def _where(error: BaseException) -> str:

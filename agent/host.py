@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agent.alarms import Alarm, of
 from agent.context import HostContext
 from agent.driver_loop import Backoff, DriverLoop
 from agent.link import Link
@@ -43,20 +44,25 @@ FLUSH_LIMIT_S = 1.0
 """How long the ring may wait for its last `Durable` after the driver has left."""
 
 REPORT_INTERVAL_S = 1.0
+_NOT_TAKEN = "configuration not taken: "
 FLOOD_A_SECOND = 20_000
 FLOOD_TICK_S = 0.01
 
 
+Reread = Callable[[], "Driver[Any] | str | None"]
+"""Reads the section again: a new driver, why it is not taken, or None where it is the same."""
+
+
 def _nothing() -> None:
-    """The default of `ready`."""
+    """The default of `ready` and of `reread`."""
 
 
 class Host:
     """Runs `driver` as source `name` until SIGTERM, SIGINT or `stop`.
 
     `workdir` is made if absent. `failpoints`: the directory whose files `NAME.raise` and
-    `NAME.flood` arm failpoints, None on vehicles. `ready` is called once when the loop runs.
-    `leave` ends the process where the driver's thread hangs.
+    `NAME.flood` arm failpoints, None on vehicles. `ready` is called once when the loop runs,
+    `reread` at SIGHUP. `leave` ends the process where the driver's thread hangs.
     """
 
     def __init__(  # the six that make a driver's process
@@ -73,6 +79,7 @@ class Host:
         failpoints: Path | None = None,
         notifier: Notifier | None = None,
         ready: Callable[[], None] = _nothing,
+        reread: Reread = _nothing,
         backoff: Backoff | None = None,
         clock: Callable[[], float] = time.monotonic,
         leave: Callable[[int], object] = os._exit,
@@ -82,6 +89,9 @@ class Host:
         self._clock = clock
         self._leave = leave
         self._ready = ready
+        self._reread = reread
+        self._rereading = False
+        self._refused = ""
         self._failpoints = failpoints
         self._notifier = notifier or Notifier()
         self._stop = threading.Event()
@@ -137,6 +147,7 @@ class Host:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: self.stop())
+            signal.signal(signal.SIGHUP, lambda *_: self._ask_reload())
         self._loop.start()
         self._verbs.start()
         if self._failpoints is not None:
@@ -144,9 +155,31 @@ class Host:
         self._notifier.send(READY=1)
         self._ready()
         while not self._stop.is_set():
+            if self._rereading:
+                self._reload()
             self._link.step(self._tick())
         self._finish()
         return 0
+
+    def _ask_reload(self) -> None:
+        self._rereading = True
+        self._waker.wake()
+
+    def _reload(self) -> None:
+        """Take over a changed section: the driver leaves `run`, a new one goes on in its place."""
+        self._rereading = False
+        self._notifier.reloading()
+        found = self._reread()
+        self._refused = found if isinstance(found, str) else ""
+        if isinstance(found, Driver):
+            if found.groups == self._driver.groups:
+                self._driver = found
+                self._verbs.replace(found)
+                self._loop.replace(found)
+            else:
+                log.info("%s: it declares other signals now, restarting", self._name)
+                self.stop()
+        self._notifier.send(READY=1)
 
     def _finish(self) -> None:
         """Let the driver leave and the ring drain, within `LEAVE_LIMIT_S`."""
@@ -196,11 +229,13 @@ class Host:
         device = self._loop.device if beating else "stalled: the driver does not beat"
         if device == "ok":
             device = self._driver.device
+        if device == "ok" and self._refused:
+            device = f"{_NOT_TAKEN}{self._refused}"
         if device != self._device:
-            if device == "ok" and self._device != "starting":
+            if device == "ok" and not self._device.startswith(("starting", _NOT_TAKEN)):
                 log.info("%s: the device is back", self._name)
             if not beating:
-                log.error("%s: %s", self._name, device)
+                log.error("%s: %s", self._name, device, extra=of(Alarm.DRIVER_FAILED, self._name))
             self._device = device
         status = f"{device}; {'connected' if self._link.welcomed else 'no coordinator'}"
         if status != self._status:

@@ -230,7 +230,9 @@ class Ingest:
         peer.source, peer.groups, peer.progress = name, groups, progress
         with self._lock:
             self._named[name] = peer
-        log.info("%s: %s %s connected, pid %d", name, hello.type, hello.version, peer.pid)
+        about = {"brain_driver": name}
+        text = "%s: %s %s connected, pid %d"
+        log.info(text, name, hello.type, hello.version, peer.pid, extra=about)
         encoded = encode_groups(hello.groups)
         self._emit(Joined(name, hello.type, hello.version, hello.stream, peer.pid, groups, encoded))
         peer.queue(Welcome(progress.durable))
@@ -259,7 +261,7 @@ class Ingest:
         with self._lock:
             if self._named.get(peer.source) is peer:
                 del self._named[peer.source]
-        log.info("%s: left: %s", peer.source, reason)
+        log.info("%s: left: %s", peer.source, reason, extra={"brain_driver": peer.source})
         self._emit(Left(peer.source, reason))
 
     def _emit(self, item: Inbound) -> None:

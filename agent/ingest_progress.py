@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
+from agent.alarms import Alarm, of
 from agent.store.rows import Mark
 
 STREAMS_REMEMBERED = 4
@@ -75,7 +76,7 @@ class Troubles:
         fresh = before != news or now - at > SILENCE_S
         if fresh and now - told_at >= 1.0:
             told_at = now
-            self._log.warning("%s: %s: %s", who, what, detail)
+            self._log.warning("%s: %s: %s", who, what, detail, extra=of(Alarm.SPEAKER_REFUSED))
         if len(self._seen) > MAX_SOURCES:  # names are a stranger's choice
             self._seen.clear()
         self._seen[who, what] = (news, told_at, now)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from typing import Any
 
 import msgspec
@@ -231,6 +232,11 @@ class Notifier:
     def __init__(self, address: str | None = None) -> None:
         target = address if address is not None else os.environ.get("NOTIFY_SOCKET", "")
         self._address: str | bytes = "\0" + target[1:] if target.startswith("@") else target
+
+    def reloading(self) -> None:
+        """Say that a reload begins; it ends with READY=1."""
+        # Both fields, as Type=notify-reload of systemd 253 and newer wants them.
+        self.send(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
 
     def send(self, **fields: Any) -> None:
         """Send `READY=1`, `STATUS=...`, `WATCHDOG=1`, ... as one datagram; never raises."""

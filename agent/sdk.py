@@ -47,8 +47,12 @@ class DeviceUnavailable(Exception):
     """The device is not there just now: no port, no interface, no answer.
 
     Costs one line in the log and a quiet retry. The text names the device, what was expected and
-    what to do.
+    what to do. `path`, where the device has one: when that appears the retry comes at once.
     """
+
+    def __init__(self, text: str = "", *, path: str | None = None) -> None:
+        super().__init__(text)
+        self.path = path
 
 
 class DriverConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

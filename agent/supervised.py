@@ -38,7 +38,12 @@ class Phase(StrEnum):
     READY = "ready"
     DOWN = "down"
     REFUSED = "refused"
-    """It ended with EXIT_CONFIG and is not started again."""
+    """It ended with EXIT_CONFIG and is not started again before a reload."""
+    STOPPED = "stopped"
+    """It was told to end and is not started again."""
+
+
+_RESTING = (Phase.REFUSED, Phase.STOPPED)
 
 
 class Child:
@@ -70,6 +75,7 @@ class Child:
         self._start_at = 0.0
         self._deadline = 0.0
         self._aborted = False
+        self._reload_due = False
 
     def view(self) -> dict[str, object]:
         """What `up.json` shows."""
@@ -78,7 +84,9 @@ class Child:
     def next_due_s(self, now: float) -> float:
         """Seconds until this child needs a `step`."""
         due = self._deadline if self.pid is not None else self._start_at
-        return max(0.0, due - now) if self.phase is not Phase.REFUSED else 1.0
+        if self.pid is None and self.phase in _RESTING:
+            return 1.0
+        return max(0.0, due - now)
 
     def running(self) -> bool:
         """Whether the process still runs; reaps it where it ended."""
@@ -89,9 +97,12 @@ class Child:
     def step(self, now: float) -> None:
         """Start, restart or kill as the limits say. `now` is monotonic seconds."""
         if self.pid is None:
-            if self.phase is not Phase.REFUSED and now >= self._start_at:
+            if self.phase not in _RESTING and now >= self._start_at:
                 self._start(now)
         elif self.running() and now >= self._deadline:
+            if self.phase is Phase.STOPPED:
+                self._signal(signal.SIGKILL)
+                return
             limit = "start" if self.phase is Phase.STARTING else "watchdog"
             if not self._aborted:
                 log.error("%s: no sign of life within its %s limit, killed", self.name, limit)
@@ -111,10 +122,21 @@ class Child:
                 key, _, value = field.partition("=")
                 if key == "READY" and self.phase is Phase.STARTING:
                     self.phase = Phase.READY
+                    if self._reload_due:
+                        self.reload()
                 elif key == "STATUS":
                     self.status = value
                 if key in ("READY", "WATCHDOG") and self.phase is Phase.READY:
                     self._deadline = time.monotonic() + self.limits.watchdog_s
+
+    def reload(self) -> None:
+        """Let it read its configuration again: by SIGHUP as soon as it takes one, or by a start."""
+        self._reload_due = self.phase is Phase.STARTING
+        if self.phase is Phase.READY:
+            self._signal(signal.SIGHUP)
+        elif self.phase is Phase.REFUSED:
+            self.phase = Phase.DOWN
+            self._start_at = 0.0
 
     def _start(self, now: float) -> None:
         env = dict(os.environ)
@@ -140,7 +162,7 @@ class Child:
         )
         self.pidfd = os.pidfd_open(self.pid)
         self.phase = Phase.STARTING
-        self._aborted = False
+        self._aborted = self._reload_due = False
         self._deadline = now + self.limits.start_s
 
     def _reap(self) -> None:
@@ -151,7 +173,7 @@ class Child:
             if pid == 0:
                 return
             code = os.waitstatus_to_exitcode(status)
-            if self.phase is Phase.REFUSED:
+            if self.phase is Phase.STOPPED:
                 log.debug("%s: ended", self.name)
             elif code == EXIT_CONFIG:
                 log.error("%s: refused its configuration, not started again", self.name)
@@ -173,7 +195,8 @@ class Child:
 
     def terminate(self) -> None:
         """Ask it to end, and do not start it again."""
-        self.phase = Phase.REFUSED
+        self.phase = Phase.STOPPED
+        self._deadline = time.monotonic() + self.limits.stop_s
         self._signal(signal.SIGTERM)
         self._signal(signal.SIGCONT)
 

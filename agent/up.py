@@ -17,13 +17,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
-from agent.config import Config
 from agent.listener import listener
 from agent.protocol import LISTEN_FDS_START
-from agent.supervised import Child, Limits
+from agent.supervised import Child, Limits, Phase
 
 log = logging.getLogger("brain.up")
 
@@ -31,6 +30,11 @@ COORDINATOR_LIMITS = Limits(start_s=60.0, watchdog_s=20.0, restart_s=0.5, stop_s
 DRIVER_LIMITS = Limits(start_s=30.0, watchdog_s=10.0, restart_s=0.5, stop_s=3.0)
 """As in brain.service and brain-driver@.service."""
 _FIRST_SAFE_FD = 10
+# -P: a folder named "agent" in the current directory is not meant.
+_COMMAND = (sys.executable, "-P", "-m", "agent.cli.main")
+
+Reread = Callable[[], Collection[str] | None]
+"""Reads the names of the drivers again; None where the configuration is invalid, which it told."""
 
 
 class RunDirectoryInUse(Exception):
@@ -40,29 +44,33 @@ class RunDirectoryInUse(Exception):
 class Up:
     """One run directory, its sockets and its children."""
 
-    def __init__(self, run_dir: Path, arguments: list[str], drivers: list[str]) -> None:
+    def __init__(
+        self, run_dir: Path, arguments: list[str], drivers: Iterable[str], reread: Reread
+    ) -> None:
         """`arguments` go to every child: --config, --run-dir, --state-dir."""
         self._run_dir = run_dir
+        self._arguments = arguments
+        self._reread = reread
         self._selector = selectors.DefaultSelector()
-        self._stopping = False
+        self._stopping = self._reloading = False
+        self._had_terminal = _terminal()
         self._lock_fd = _lock(run_dir)
         self._ingest = _listen(run_dir / "ingest.sock", socket.SOCK_SEQPACKET)
         self._control = _listen(run_dir / "control.sock", socket.SOCK_STREAM)
         self._wake_r, self._wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        # -P: a folder named "agent" in the current directory is not meant.
-        command = [sys.executable, "-P", "-m", "agent.cli.main"]
-        notify_dir = run_dir / "notify"
-        notify_dir.mkdir(exist_ok=True)
+        self._notify_dir = run_dir / "notify"
+        self._notify_dir.mkdir(exist_ok=True)
         sockets = {"ingest": self._ingest, "control": self._control}
-        self.children = [
-            Child("run", [*command, "run", *arguments], COORDINATOR_LIMITS, notify_dir, sockets)
-        ]
-        for name in drivers:
-            argv = [*command, "driver", name, *arguments]
-            self.children.append(Child(name, argv, DRIVER_LIMITS, notify_dir, {}))
+        argv = [*_COMMAND, "run", *arguments]
+        run = Child("run", argv, COORDINATOR_LIMITS, self._notify_dir, sockets)
+        self.children = [run, *(self._driver(name) for name in drivers)]
+
+    def _driver(self, name: str) -> Child:
+        argv = [*_COMMAND, "driver", name, *self._arguments]
+        return Child(name, argv, DRIVER_LIMITS, self._notify_dir, {})
 
     def run(self) -> int:
-        """Supervise until SIGTERM or SIGINT; returns 0, or 2 where a child's config is refused."""
+        """Supervise until SIGTERM or SIGINT, then 0. SIGHUP: see `_on_signal`."""
         signal.set_wakeup_fd(self._wake_w)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
@@ -76,14 +84,49 @@ class Up:
         return 0
 
     def _on_signal(self, number: int, frame: object) -> None:
-        self._stopping = True
+        # SIGHUP says "read again" to a service and "your terminal is gone" to a program in one.
+        if number == signal.SIGHUP and not (self._had_terminal and not _terminal()):
+            self._reloading = True
+        else:
+            self._stopping = True
+
+    def _reload(self) -> None:
+        """Start what appeared, stop what vanished, let all others read their part again."""
+        if any(child.phase is Phase.STOPPED for child in self.children):
+            return  # once those that are leaving have left: a name is one child's at a time
+        self._reloading = False
+        wanted = self._reread()
+        if wanted is not None:
+            known = {child.name for child in self.children[1:]}
+            for child in self.children[1:]:
+                if child.name not in wanted:
+                    log.info("%s: has no section any more, stopped", child.name)
+                    child.terminate()
+            for name in wanted:
+                if name not in known:
+                    log.info("%s: has a section now, started", name)
+                    self.children.append(self._driver(name))
+                    self._selector.register(
+                        self.children[-1].notify, selectors.EVENT_READ, self.children[-1]
+                    )
+        for child in self.children:
+            child.reload()
+
+    def _forget(self, child: Child) -> None:
+        self.children.remove(child)
+        self._selector.unregister(child.notify)
+        child.close()
 
     def _supervise(self) -> None:
         shown: Mapping[str, object] = {}
         while not self._stopping:
             now = time.monotonic()
-            for child in self.children:
+            if self._reloading:
+                self._reload()
+            for child in list(self.children):
                 self._step(child, now)
+                if child.phase is Phase.STOPPED and child.pid is None:
+                    self._forget(child)
             shown = self._show(shown)
             wait_s = min((child.next_due_s(time.monotonic()) for child in self.children), default=1)
             for key, _ in self._selector.select(max(0.01, min(1.0, wait_s))):
@@ -164,8 +207,19 @@ def _listen(path: Path, kind: socket.SocketKind) -> socket.socket:
 assert LISTEN_FDS_START < _FIRST_SAFE_FD
 
 
-def serve(config_path: Path, config: Config, run_dir: Path, state_dir: Path) -> int:
+def _terminal() -> bool:
+    """Whether this process has a controlling terminal just now."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+def serve(
+    config_path: Path, drivers: Iterable[str], run_dir: Path, state_dir: Path, reread: Reread
+) -> int:
     """`brain up`: supervise until told to stop. Raises RunDirectoryInUse."""
     arguments = ["--config", str(config_path), "--run-dir", str(run_dir)]
     arguments += ["--state-dir", str(state_dir)]
-    return Up(run_dir, arguments, list(config.drivers)).run()
+    return Up(run_dir, arguments, drivers, reread).run()

@@ -36,6 +36,10 @@ class Verbs:
         if isinstance(driver, (Commandable, Sink)):
             self._thread = threading.Thread(target=self._run, name="verbs", daemon=True)
 
+    def replace(self, driver: Driver[Any]) -> None:
+        """Another instance of the same class takes the next message."""
+        self._driver = driver
+
     def start(self) -> None:
         """Start the thread where the driver has a use for it."""
         if self._thread is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,16 +21,20 @@ from agent.uplink.pump import Uplink
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of the coordinator that can be asked."""
+    """The parts of the coordinator that can be asked; a reload replaces those behind a callable.
 
-    config: Config
+    `refused` is what was wrong with the configuration at the last reload, empty where it was taken.
+    """
+
+    config: Callable[[], Config]
     boot: str
     directory: Path
     quota: Mapping[StorageClass, int]
     catalogue: Catalogue
     clock: ClockTable
     pipeline: Pipeline
-    uplink: Uplink
+    uplink: Callable[[], Uplink]
+    refused: Callable[[], Sequence[str]]
     uptime_s: Callable[[], float]
     utc: Callable[[int], str | None]
 
@@ -49,7 +53,8 @@ class View:
         """One screen of how it goes."""
         of = self._of
         drivers = self._drivers()
-        uplink = dict(of.uplink.status())
+        uplink = dict(of.uplink().status())
+        config = of.config()
         problems = [
             f"{name}: {view['device'] if view['connected'] else 'not connected'}"
             for name, view in drivers.items()
@@ -59,10 +64,11 @@ class View:
             problems.insert(0, of.pipeline.problem)
         if uplink["state"] == "down" or uplink.get("error"):
             problems.append(f"uplink: {uplink.get('error') or 'down'}")
+        problems += [f"configuration not taken: {text}" for text in of.refused()]
         rows = of.clock.rows
         mine = [row for row in rows if row.boot == of.boot]
         return {
-            "vehicle": of.config.vehicle.id,
+            "vehicle": config.vehicle.id,
             "pid": os.getpid(),
             "version": version("computing-brain"),
             "uptime_s": round(of.uptime_s(), 1),
@@ -81,10 +87,11 @@ class View:
         of = self._of
         now_ms = clock.boottime_ms()
         shown: dict[str, dict[str, object]] = {}
-        names = {**dict.fromkeys(of.config.drivers), **dict.fromkeys(of.pipeline.drivers)}
+        config = of.config()
+        names = {**dict.fromkeys(config.drivers), **dict.fromkeys(of.pipeline.drivers)}
         for name in names:
             view = of.pipeline.drivers.get(name)
-            section = of.config.drivers.get(name)
+            section = config.drivers.get(name)
             age_s = None
             if view is not None and view.last_boottime_ms is not None:
                 age_s = max(0.0, (now_ms - view.last_boottime_ms) / 1000)
@@ -124,9 +131,9 @@ class View:
         finally:
             reader.close()
         return {
-            "vehicle": of.config.vehicle.id,
+            "vehicle": of.config().vehicle.id,
             **summary,
-            "duplicates_sent": of.uplink.status().get("duplicates_sent", 0),
+            "duplicates_sent": of.uplink().status().get("duplicates_sent", 0),
         }
 
     def signals(self, request: Mapping[str, object]) -> object:

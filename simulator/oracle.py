@@ -59,8 +59,14 @@ class Verdict:
             self.examples.append(f"{what}: {example}")
 
 
-def judge(ledger: Ledger, delivered: Iterable[Delivered], zero_ms: int) -> Verdict:
-    """Judge a finished run. `zero_ms` is the boot time of world second 0, at speed 1."""
+def judge(
+    ledger: Ledger, delivered: Iterable[Delivered], zero_ms: int, *, late_ms: int = 0
+) -> Verdict:
+    """Judge a finished run. `zero_ms` is the boot time of world second 0, at speed 1.
+
+    `late_ms`: how much later than elsewhere a value may be captured; for a slow machine.
+    """
+    slack_ms = SLACK_MS + late_ms
     verdict = Verdict()
     by_signal: dict[tuple[str, str], list[Delivered]] = {}
     for value in delivered:
@@ -68,7 +74,7 @@ def judge(ledger: Ledger, delivered: Iterable[Delivered], zero_ms: int) -> Verdi
     for values in by_signal.values():
         values.sort(key=lambda v: v.at_ms)
     deaf = {source: ledger.deaf(source) for source in {key[0] for key in ledger.runs}}
-    _judge_fixes(ledger, by_signal, deaf, verdict)
+    _judge_fixes(ledger, by_signal, deaf, slack_ms, verdict)
     for (source, signal), raw in sorted(ledger.runs.items()):
         spec = BY_SIGNAL.get((source, signal))
         if spec is None:
@@ -77,13 +83,13 @@ def judge(ledger: Ledger, delivered: Iterable[Delivered], zero_ms: int) -> Verdi
         verdict.unheard += sum(1 for run in runs if not run.heard)
         values = by_signal.get((source, signal), [])
         if spec.keep == "change":
-            _judge_changes(source, signal, runs, values, verdict)
+            _judge_changes(source, signal, runs, values, slack_ms, verdict)
         elif spec.keep == "sampled":
-            _judge_intervals(source, spec, runs, values, zero_ms, verdict)
+            _judge_intervals(source, spec, runs, values, zero_ms, late_ms, verdict)
     for (source, signal), values in sorted(by_signal.items()):
         if source in deaf:
             _judge_inventions(
-                source, signal, ledger.runs.get((source, signal), []), values, verdict
+                source, signal, ledger.runs.get((source, signal), []), values, slack_ms, verdict
             )
     return verdict
 
@@ -114,6 +120,7 @@ def _judge_fixes(
     ledger: Ledger,
     by_signal: Mapping[tuple[str, str], list[Delivered]],
     deaf: Mapping[str, list[tuple[int, int]]],
+    slack_ms: int,
     verdict: Verdict,
 ) -> None:
     """Each heard fix has a record of its own with just its position."""
@@ -127,7 +134,7 @@ def _judge_fixes(
     for fix in ledger.fixes:
         heard = fix.heard and not _in(deaf.get("gnss", []), fix.at_ms)
         times = free.get((round(fix.latitude, 7), round(fix.longitude, 7)), [])
-        match = next((t for t in times if abs(t - fix.at_ms) <= SLACK_MS), None)
+        match = next((t for t in times if abs(t - fix.at_ms) <= slack_ms), None)
         if match is not None:
             times.remove(match)
         if heard:
@@ -137,7 +144,12 @@ def _judge_fixes(
 
 
 def _judge_changes(
-    source: str, signal: str, runs: list[Run], values: list[Delivered], verdict: Verdict
+    source: str,
+    signal: str,
+    runs: list[Run],
+    values: list[Delivered],
+    slack_ms: int,
+    verdict: Verdict,
 ) -> None:
     """Each value that replaced another in what was heard is delivered, captured in its time."""
     last: Scalar | None = None
@@ -156,13 +168,13 @@ def _judge_changes(
             if after.value != run.value:
                 break
             last_ms = after.last_ms
-        while used < len(values) and values[used].at_ms < first_ms - SLACK_MS:
+        while used < len(values) and values[used].at_ms < first_ms - slack_ms:
             used += 1
         match = next(
             (
                 k
                 for k in range(used, len(values))
-                if values[k].at_ms <= last_ms + SLACK_MS and _same(values[k].value, run.value)
+                if values[k].at_ms <= last_ms + slack_ms and _same(values[k].value, run.value)
             ),
             None,
         )
@@ -179,6 +191,7 @@ def _judge_intervals(
     runs: list[Run],
     values: list[Delivered],
     zero_ms: int,
+    late_ms: int,
     verdict: Verdict,
 ) -> None:
     """In each interval the newest delivered value is one that stood there, or just before."""
@@ -201,12 +214,13 @@ def _judge_intervals(
     for k in heard:
         start_ms, end_ms = zero_ms + k * interval_ms, zero_ms + (k + 1) * interval_ms
         newest = bisect.bisect_left(times, end_ms) - 1
-        low = max(0, bisect.bisect_right(begins, start_ms - interval_ms) - 1)
+        oldest_ms = start_ms - interval_ms - late_ms
+        low = max(0, bisect.bisect_right(begins, oldest_ms) - 1)
         high = bisect.bisect_left(begins, end_ms)
         met = newest >= 0 and any(
             _near(values[newest].value, run.value, tolerance)
             for run in runs[low:high]
-            if run.last_ms >= start_ms - interval_ms
+            if run.last_ms >= oldest_ms
         )
         shown = values[newest].value if newest >= 0 else None
         verdict.fact(
@@ -215,7 +229,12 @@ def _judge_intervals(
 
 
 def _judge_inventions(
-    source: str, signal: str, runs: list[Run], values: list[Delivered], verdict: Verdict
+    source: str,
+    signal: str,
+    runs: list[Run],
+    values: list[Delivered],
+    slack_ms: int,
+    verdict: Verdict,
 ) -> None:
     begins = [run.first_ms for run in runs]
     seen: dict[tuple[int, Scalar], tuple[str, int]] = {}
@@ -225,10 +244,10 @@ def _judge_inventions(
         if twin != value.seq:
             verdict.invent(source, f"{at}, also number {twin[1]}")
             continue
-        high = bisect.bisect_right(begins, value.at_ms + SLACK_MS)
+        high = bisect.bisect_right(begins, value.at_ms + slack_ms)
         found = False
         for run in reversed(runs[:high]):
-            if run.last_ms < value.at_ms - SLACK_MS:
+            if run.last_ms < value.at_ms - slack_ms:
                 break
             if _same(run.value, value.value):
                 found = True

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from agent import registry
+from agent.alarms import Alarm, of
 from agent.cli.arguments import Arguments
 from agent.cli.driver_types import resolve
 from agent.cli.exits import DEGRADED, INVALID, CliError
@@ -15,8 +18,11 @@ from agent.cli.places import places
 from agent.config_drivers import driver_config, driver_sections
 from agent.config_files import Section, Tree, read
 from agent.config_places import PlaceUnusable, make_state_directory
-from agent.config_problems import ConfigInvalid, did_you_mean
+from agent.config_problems import ConfigInvalid, did_you_mean, log_lines
 from agent.protocol import Notifier
+from agent.sdk import Driver
+
+log = logging.getLogger("brain.driver")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -32,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     found, problems = resolve(section)
     if problems or found is None:
         raise ConfigInvalid(problems)
-    configure(str(tree.get(("agent", "log_level")) or "info"))
+    configure(str(tree.get(("agent", "log_level")) or "info"), driver=name)
     # Not before: what is wrong with the configuration is said without it.
     from agent.host import Host
 
@@ -44,6 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         raise CliError(str(error), DEGRADED) from error
     failpoints = os.environ.get("BRAIN_FAILPOINTS")
     type_name = str(section.values["type"])
+    again = Again(options.config, name, section)
     host = Host(
         name,
         type_name,
@@ -53,8 +60,57 @@ def main(arguments: Sequence[str]) -> int:
         workdir,
         failpoints=Path(failpoints) if failpoints else None,
         notifier=Notifier(),
+        reread=again.read,
     )
+    again.restart = host.stop
     return host.run()
+
+
+class Again:
+    """Reads the section of a running driver again, at a reload."""
+
+    def __init__(self, file: Path, name: str, section: Section) -> None:
+        self._file = file
+        self._name = name
+        self._running = section.values
+        self.restart: Callable[[], None] = _nothing
+
+    def read(self) -> Driver[Any] | str | None:
+        """A new driver, why there is none, None where nothing changed; see agent.host.Reread."""
+        try:
+            tree = read(self._file)
+            section = own_section(tree, self._name)
+            found, problems = resolve(section)
+            if problems or found is None:
+                raise ConfigInvalid(problems)
+        except (ConfigInvalid, CliError) as error:
+            lines = log_lines(error.problems) if isinstance(error, ConfigInvalid) else [str(error)]
+            for text in lines:
+                alarm = of(Alarm.CONFIG_REFUSED, self._name)
+                log.error("%s: configuration not taken: %s", self._name, text, extra=alarm)
+            return lines[0]
+        configure(str(tree.get(("agent", "log_level")) or "info"), driver=self._name)
+        before, self._running = self._running, section.values
+        if before == section.values:
+            log.info("%s: configuration read again: nothing changed", self._name)
+            return None
+        keys = ", ".join(
+            sorted(
+                k
+                for k in before.keys() | section.values.keys()
+                if before.get(k) != section.values.get(k)
+            )
+        )
+        applied = of(Alarm.CONFIG_APPLIED, self._name)
+        log.info("%s: configuration read again: applied: %s", self._name, keys, extra=applied)
+        if before["type"] != section.values["type"]:
+            self.restart()
+            return None
+        return found(driver_config(section, found.config_model))
+
+
+def _nothing() -> None:
+    """Until there is a host to restart."""
 
 
 def own_section(tree: Tree, name: str) -> Section:

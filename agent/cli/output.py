@@ -42,8 +42,9 @@ def json_text(value: object, *, pretty: bool = True) -> None:
 
 
 def error(text: str) -> None:
-    """One line on stderr, whatever `text` holds."""
-    sys.stderr.write(" ".join(text.split("\n")) + "\n")
+    """One line on stderr, whatever `text` holds; an error to the journal where that listens."""
+    priority = "<3>" if "JOURNAL_STREAM" in os.environ else ""
+    sys.stderr.write(priority + " ".join(text.split("\n")) + "\n")
 
 
 def coloured(text: str, colour: str, stream: TextIO | None = None) -> str:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from agent.alarms import Alarm, of
 from agent.cli.arguments import Arguments
-from agent.cli.exits import DEGRADED, CliError
+from agent.cli.exits import DEGRADED, INVALID, CliError
 from agent.cli.logs import configure
 from agent.cli.places import Places, places
-from agent.config import Config, ConfigInvalid, load
+from agent.config import Config, ConfigInvalid, Loaded, load
 from agent.config_files import SECRET_KEYS
 from agent.config_places import PlaceUnusable, make_run_directory, make_state_directory
+from agent.config_problems import log_lines
 from agent.config_secrets import SecretUnavailable, reveal
+from agent.protocol import Notifier, listen_fds
+
+REFUSED_PAUSE_S = 30
+"""Within TimeoutStartSec of the unit."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -21,19 +29,41 @@ def main(arguments: Sequence[str]) -> int:
     parser = Arguments("run", "The coordinator alone; drivers are started beside it.")
     parser.places()
     options = parser.parse_args(arguments)
-    config, where = prepare(options.config, options.run_dir, options.state_dir)
+    try:
+        config, where = prepare(options.config, options.run_dir, options.state_dir)
+    except ConfigInvalid as error:
+        if "LISTEN_PID" not in os.environ:
+            raise
+        return refuse_slowly(error)
 
     from agent.app import serve
     from agent.store.rows import OutboxFull, OutboxLocked, OutboxTooNew
 
     try:
-        return serve(config, where.run_dir, where.state_dir)
+        return serve(config, where.run_dir, where.state_dir, lambda: reread(options.config))
     except (OutboxFull, OutboxLocked, OutboxTooNew, SecretUnavailable, OSError) as error:
         raise CliError(f"brain run: {error}", DEGRADED) from error
 
 
-def prepare(file: Path, run_dir: Path | None, state_dir: Path | None) -> tuple[Config, Places]:
-    """A config that is valid in this very process, secrets included, and usable directories."""
+def refuse_slowly(error: ConfigInvalid) -> int:
+    """Say what is wrong, and end only after a while, or when told to.
+
+    A driver that knocks at a socket of systemd's makes it start the coordinator again at once,
+    whatever Restart= says: without a pause that is all that the computer would do.
+    """
+    log = logging.getLogger("brain")
+    for text in log_lines(error.problems):
+        log.error("configuration refused: %s", text, extra=of(Alarm.CONFIG_REFUSED))
+    log.error("nothing was started; trying again every %d s", REFUSED_PAUSE_S)
+    Notifier().send(STATUS=f"configuration refused, see {error.problems[0].place}")
+    signals = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    signal.sigtimedwait(signals, REFUSED_PAUSE_S)
+    return INVALID
+
+
+def valid(file: Path) -> Loaded:
+    """A config that is valid in this very process, secrets included. Raises ConfigInvalid."""
     loaded = load(file)
     problems = list(loaded.problems)
     for path in SECRET_KEYS:
@@ -46,11 +76,26 @@ def prepare(file: Path, run_dir: Path | None, state_dir: Path | None) -> tuple[C
                 problems.append(problem)
     if problems:
         raise ConfigInvalid(problems)
+    return loaded
+
+
+def reread(file: Path) -> Config:
+    """The config as the file has it now, its log level applied. Raises ConfigInvalid."""
+    config = valid(file).require()
+    configure(config.agent.log_level)
+    return config
+
+
+def prepare(file: Path, run_dir: Path | None, state_dir: Path | None) -> tuple[Config, Places]:
+    """A valid config and usable directories. Raises ConfigInvalid, CliError."""
+    loaded = valid(file)
     config = loaded.require()
     configure(config.agent.log_level)
     where = places(loaded.tree, run_dir, state_dir)
     try:
-        make_run_directory(where.run_dir)
+        # Sockets that the service manager passed are in a directory of the service manager's.
+        if not listen_fds():
+            make_run_directory(where.run_dir)
         make_state_directory(where.state_dir)
     except PlaceUnusable as error:
         raise CliError(str(error), DEGRADED) from error

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from agent.cli.arguments import Arguments
 from agent.cli.exits import DEGRADED, CliError
-from agent.cli.run import prepare
+from agent.cli.run import prepare, reread
+from agent.config import ConfigInvalid
+
+log = logging.getLogger("brain.up")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -20,6 +25,22 @@ def main(arguments: Sequence[str]) -> int:
     from agent.up import RunDirectoryInUse, serve
 
     try:
-        return serve(options.config, config, where.run_dir, where.state_dir)
+        return serve(
+            options.config,
+            config.drivers,
+            where.run_dir,
+            where.state_dir,
+            lambda: drivers_again(options.config),
+        )
     except (RunDirectoryInUse, OSError) as error:
         raise CliError(f"brain up: {error}", DEGRADED) from error
+
+
+def drivers_again(file: Path) -> Collection[str] | None:
+    """Names of the drivers as the file has them now; None where it is invalid."""
+    try:
+        return reread(file).drivers.keys()
+    except ConfigInvalid:
+        # What is wrong with it is said by the coordinator, which reads it too.
+        log.error("%s: configuration not taken, all goes on as before", file)
+        return None

@@ -5,6 +5,7 @@ A file, its write-ahead log and its index stay together as `outbox.corrupt-<n>.d
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sqlite3
@@ -76,6 +77,7 @@ def open_damaged(path: Path) -> sqlite3.Connection:
 
     Raises sqlite3.Error, OSError or Damaged where even that does not help.
     """
+    _mend_log(path.with_name(path.name + "-wal"))
     if path.stat().st_size:
         try:
             return _opened(path)
@@ -98,6 +100,22 @@ def _opened(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _mend_log(log: Path) -> None:
+    """Where a log has bad blocks, a copy with zeros there takes its place.
+
+    SQLite gives a log up as a whole where it cannot be read, and takes what precedes the zeros.
+    """
+    try:
+        nbytes = log.stat().st_size
+    except OSError:
+        return
+    content, bad = _read_around(log, nbytes, 0)
+    if bad:
+        copy = log.with_name(log.name + ".mended")
+        copy.write_bytes(content)
+        copy.replace(log)
 
 
 def _transplant(path: Path) -> None:
@@ -179,12 +197,30 @@ def recovered_frames(path: Path) -> int:
 
 
 def _read(path: Path, nbytes: int, offset: int = 0) -> bytes | None:
+    """Bytes of a file, zeros where they cannot be read; None where it cannot be opened."""
     try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            return file.read(nbytes)
+        return _read_around(path, nbytes, offset)[0]
     except OSError:
         return None
+
+
+def _read_around(path: Path, nbytes: int, offset: int) -> tuple[bytes, bool]:
+    """Bytes of a file with zeros in place of bad blocks, and whether there were any."""
+    bad = False
+    parts = []
+    with path.open("rb", buffering=0) as file:
+        end = min(offset + nbytes, file.seek(0, os.SEEK_END))
+        while offset < end:
+            size = min(schema.PAGE_BYTES - offset % schema.PAGE_BYTES, end - offset)
+            try:
+                parts.append(os.pread(file.fileno(), size, offset))
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                parts.append(bytes(size))
+                bad = True
+            offset += size
+    return b"".join(parts), bad
 
 
 def _frames(log: bytes) -> int:

@@ -91,18 +91,21 @@ class Delivery:
         flight.times_sent += 1
         flight.sent_at = now
         flight.message = message
-        flight.confirmed = False
+        flight.confirmed_at = None
 
     def due(self, now: float) -> list[Flight]:
         """Messages to hand to the broker now: new, taken back, or not acknowledged in time.
 
-        While nothing at all is acknowledged only the oldest is repeated, as a probe.
+        What the broker has not confirmed yet is still on its way through the one connection there
+        is: to send it again would only make it later. Whether the connection gets on is the
+        sender's affair. While nothing at all is acknowledged only the oldest is repeated, as a
+        probe.
         """
         ready = [f for f in self._flights.values() if f.sent_at is None and f.held_until <= now]
         late = [
             f
             for f in self._flights.values()
-            if f.sent_at is not None and now >= f.sent_at + self._timeout_s(f)
+            if f.confirmed_at is not None and now >= f.confirmed_at + self._timeout_s(f)
         ]
         if late and self._nothing_acked_since(late[0]):
             late = late[:1]
@@ -117,11 +120,13 @@ class Delivery:
 
     def next_timeout(self) -> float | None:
         """When `due` will next have something to say by the clock alone."""
-        times = [
-            f.held_until if f.sent_at is None else f.sent_at + self._timeout_s(f)
+        held = [f.held_until for f in self._flights.values() if f.sent_at is None]
+        late = [
+            f.confirmed_at + self._timeout_s(f)
             for f in self._flights.values()
+            if f.confirmed_at is not None
         ]
-        return min(times, default=None)
+        return min(held + late, default=None)
 
     def _nothing_acked_since(self, flight: Flight) -> bool:
         assert flight.sent_at is not None
@@ -160,14 +165,14 @@ class Delivery:
         """The flight that went out as `message` last."""
         return next((f for f in self._flights.values() if f.message == message), None)
 
-    def confirm(self, flight: Flight) -> None:
+    def confirm(self, flight: Flight, now: float) -> None:
         """The broker has it, so nothing speaks against it."""
-        flight.confirmed = True
+        flight.confirmed_at = now
         flight.cuts = flight.strikes = 0
 
     def take_back(self, flight: Flight, until: float) -> None:
         """The broker refused it: it is to be sent again at `until`."""
-        flight.sent_at = None
+        flight.sent_at = flight.confirmed_at = None
         flight.message = None
         flight.held_until = until
 

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.uplink import tcp
 from agent.uplink.endpoint import (
     TAKEN_OVER,
     Connected,
@@ -21,7 +22,7 @@ from agent.uplink.endpoint import (
     Refused,
     Version,
 )
-from agent.uplink.pace import Reconnect
+from agent.uplink.pace import MIN_PAUSE_S, Reconnect, Segments
 from agent.uplink.session import Session
 
 STEP_S = 0.5
@@ -48,6 +49,8 @@ class Dialler:
         self._endpoint = endpoint
         self._events = events
         self._reconnect = reconnect or Reconnect(random.uniform)
+        self._segments = Segments()
+        self._peer: tuple[str, int] | None = None
         self._stop = threading.Event()
         self._session: Session | None = None
         self._generation = 0
@@ -80,6 +83,13 @@ class Dialler:
             return None
         return session.publish(topic, payload)
 
+    def acked_bytes(self, generation: int) -> int | None:
+        """Bytes that the far end's TCP has of that connection; None where nobody can tell."""
+        session = self._session
+        if session is None or generation != self._generation or session.watch is None:
+            return None
+        return session.watch.acked_bytes
+
     def reset(self, generation: int, reason: str) -> None:
         """Give up that connection and dial again."""
         session = self._session
@@ -94,11 +104,15 @@ class Dialler:
         version: Version = 5
         while not self._stop.is_set():
             self._generation += 1
-            session = Session(self._endpoint, version, self._generation, self._events, self._stop)
+            segment = self._segments.limit(time.monotonic())
+            session = Session(
+                self._endpoint, version, self._generation, self._events, self._stop, segment
+            )
             try:
                 connected = session.open()
             except Refused as e:
                 session.close()
+                self._segments.failed()
                 if e.other_version and version == 5:
                     version = 4
                     continue
@@ -109,12 +123,18 @@ class Dialler:
             lost = self._serve(session, connected)
             if lost is None:
                 return
+            if lost.stalled:
+                self._segments.stalled(useful=self._reconnect.was_useful)
             taken_over = lost.code == TAKEN_OVER
             self._pause(self._clone_text() if taken_over else lost.reason, taken_over=taken_over)
 
     def _serve(self, session: Session, connected: Connected) -> Lost | None:
         """One connection until its end; None where we are to stop."""
-        self._reconnect.connected(time.monotonic())
+        now = time.monotonic()
+        self._reconnect.connected(now)
+        self._segments.connected(now)
+        if session.watch is not None and session.watch.peer is not None:
+            self._peer = session.watch.peer
         self._session = session
         self._state = LinkState("up", time.monotonic(), version=connected.version)
         self._put(connected)
@@ -135,7 +155,23 @@ class Dialler:
         now = time.monotonic()
         since = self._state.since if self._state.state == "down" else now
         self._state = LinkState("down", since, now + pause_s, error)
-        self._stop.wait(pause_s)
+        if taken_over:
+            self._stop.wait(pause_s)
+        else:
+            self._rest(now, now + pause_s)
+
+    def _rest(self, began: float, end: float) -> None:
+        """Wait, but not longer than until another way to the broker appears: 3G is back, Wi-Fi."""
+        before = tcp.source_address(self._peer)
+        while not self._stop.wait(min(STEP_S, max(0.0, end - time.monotonic()))):
+            now = time.monotonic()
+            here = tcp.source_address(self._peer)
+            if here is None:
+                before = None
+            elif here != before:
+                end = min(end, began + MIN_PAUSE_S)
+            if now >= end:
+                return
 
     def _clone_text(self) -> str:
         return (

@@ -39,13 +39,15 @@ class Connected:
 class Lost:
     """The connection is no more. `code`: the broker's reason where it stated one.
 
-    `by_peer`: it was cut from outside; else it was silence, or our own wish.
+    `by_peer`: it was cut from outside; else it was silence, or our own wish. `stalled`: nothing
+    that we sent was answered any more.
     """
 
     generation: int
     reason: str
     code: int | None
     by_peer: bool
+    stalled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

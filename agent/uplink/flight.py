@@ -90,8 +90,9 @@ class Flight:
     """One message until all it carries is acknowledged.
 
     `sent_at`, `held_until`: seconds of a monotonic clock; `sent_at` is None while it is to be sent
-    (again). `confirmed`: the broker has it. `cuts`: connections in a row that were cut while the
-    broker owed its confirmation. `strikes`: refusals that no other message can be blamed for.
+    (again). `confirmed_at`: since when the broker has it, None while it does not. `cuts`:
+    connections in a row that were cut while the broker owed its confirmation. `strikes`: refusals
+    that no other message can be blamed for.
     `silences`: ack timeouts while acks for others came.
     """
 
@@ -103,7 +104,7 @@ class Flight:
     held_until: float = 0.0
     times_sent: int = 0
     message: tuple[int, int] | None = None
-    confirmed: bool = False
+    confirmed_at: float | None = None
     cuts: int = 0
     strikes: int = 0
     silences: int = 0
@@ -129,7 +130,7 @@ class Flight:
     @property
     def unconfirmed(self) -> bool:
         """Sent on the present connection, and not yet answered by the broker."""
-        return self.message is not None and not self.confirmed
+        return self.message is not None and self.confirmed_at is None
 
 
 def rows_of(cargoes: Iterable[Cargo]) -> Iterator[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""How fast: token buckets for what is sent, and the pauses between attempts to connect. Pure."""
+"""How fast: token buckets for what is sent, pauses between attempts to connect, segments. Pure."""
 
 from __future__ import annotations
 
@@ -65,6 +65,11 @@ class Reconnect:
         self._connected_at = now
         self._useful = False
 
+    @property
+    def was_useful(self) -> bool:
+        """Whether the far end answered through the present connection, or the last one."""
+        return self._useful
+
     def useful(self) -> None:
         """The far end answered through it."""
         self._useful = True
@@ -88,3 +93,44 @@ class Reconnect:
             return self._uniform(cap / 2, cap)
         cap = min(MAX_PAUSE_S, max(FIRST_CAP_S, (now - self._since) / 2))
         return self._uniform(MIN_PAUSE_S, cap)
+
+
+SEGMENTS: tuple[int | None, ...] = (None, 1_100, 500)
+"""Bytes in a TCP segment: the kernel's choice, then what passes tunnels and any IPv4 at all."""
+NARROW_S = 3_600.0
+
+
+class Segments:
+    """Smaller segments where large ones vanish without a word: an MTU black hole.
+
+    There small packets pass and large ones do not, so connecting works and sending stalls. In a
+    tunnel nothing passes. So a stalled connection makes the next attempt use smaller segments, and
+    they stay, for an hour, if that attempt succeeds; if it fails it was a tunnel.
+    """
+
+    def __init__(self) -> None:
+        self._level = self._proven = 0
+        self._since = 0.0
+
+    def limit(self, now: float) -> int | None:
+        """For the next connection; None for the kernel's choice."""
+        if self._proven and now - self._since >= NARROW_S:
+            self._level = self._proven = 0
+        return SEGMENTS[self._level]
+
+    def stalled(self, *, useful: bool) -> None:
+        """A connection died because nothing that it sent was answered.
+
+        `useful`: acks had come through it. With small segments that speaks for a tunnel.
+        """
+        if not (self._proven and useful):
+            self._level = min(self._proven + 1, len(SEGMENTS) - 1)
+
+    def failed(self) -> None:
+        """An attempt failed."""
+        self._level = self._proven
+
+    def connected(self, now: float) -> None:
+        """An attempt succeeded."""
+        if self._level != self._proven:
+            self._proven, self._since = self._level, now

@@ -19,7 +19,8 @@ MAX_RECORDS = 5_000
 LIVE_BYTES = 16 * 1024
 MAX_DROPS = 200
 MAX_UNCONFIRMED_BYTES = 64 * 1024
-"""Only alarms are sent while the broker owes us confirmation for more than this."""
+"""Only alarms are sent while the broker owes us confirmation for more than this, or for more than
+the link carries within seconds."""
 
 
 class Priority(IntEnum):
@@ -68,7 +69,8 @@ class Waiting:
 class Link:
     """What the way to the cloud takes at this moment.
 
-    `in_flight` batches wait for the application's ack, at most `window`. `expansion` estimates
+    `in_flight` batches wait for the application's ack, at most `window`. `portion`: bytes that it
+    carries within seconds; a batch has no more, unless a single row has. `expansion` estimates
     the bytes of payload per byte of row. `messages` and `nbytes` are what the token buckets allow
     now. `paused` classes wait for the broker's permission. `last` is what was sent last.
     """
@@ -77,6 +79,7 @@ class Link:
     window: int = 6
     unconfirmed_bytes: int = 0
     max_payload: int = 96 * 1024
+    portion: int = 96 * 1024
     expansion: Mapping[StorageClass, float] = field(default_factory=dict)
     messages: float = 1.0
     nbytes: float = 1.0
@@ -120,10 +123,7 @@ def next_batch(waiting: Waiting, link: Link, budget: Budget = UNLIMITED) -> Batc
 
     if waiting.alarm and open_for(StorageClass.ALARM):
         return _batch(Priority.ALARM, waiting.alarm, waiting, link)
-    # The last place is the alarms': they never wait for an ack of something less important.
-    if link.window > 1 and link.in_flight >= link.window - 1:
-        return None
-    if link.unconfirmed_bytes > MAX_UNCONFIRMED_BYTES:
+    if not room(link):
         return None
     if open_for(StorageClass.HISTORY):
         batch = _history(waiting, link)
@@ -137,16 +137,24 @@ def next_batch(waiting: Waiting, link: Link, budget: Budget = UNLIMITED) -> Batc
     return None
 
 
+def room(link: Link) -> bool:
+    """Whether something less than an alarm may go."""
+    # The last place is the alarms': they never wait for an ack of something less important.
+    if link.in_flight >= (link.window - 1 if link.window > 1 else link.window):
+        return False
+    return link.unconfirmed_bytes <= min(MAX_UNCONFIRMED_BYTES, link.portion)
+
+
 def _history(waiting: Waiting, link: Link) -> Batch | None:
     if not waiting.history:
         return None
-    oldest = _fit(waiting.history, link, link.max_payload)
+    oldest = _fit(waiting.history, link, _largest(link))
     if len(oldest) == len(waiting.history) and not waiting.more:
         if waiting.waited_s < link.linger_s and not _full(oldest, link):
             return None
         return _batch(Priority.HISTORY, waiting.history, waiting, link)
     if link.last is not Priority.LIVE:
-        fresh = _fit(_fresh(waiting), link, min(LIVE_BYTES, link.max_payload))
+        fresh = _fit(_fresh(waiting), link, min(LIVE_BYTES, _largest(link)))
         if fresh:
             return _batch(Priority.LIVE, sorted(fresh, key=_seq), waiting, link)
     return _batch(Priority.HISTORY, waiting.history, waiting, link)
@@ -161,7 +169,7 @@ def _fresh(waiting: Waiting) -> Sequence[RowHead]:
 
 
 def _batch(priority: Priority, heads: Sequence[RowHead], waiting: Waiting, link: Link) -> Batch:
-    chosen = _fit(heads, link, link.max_payload)
+    chosen = _fit(heads, link, _largest(link))
     epoch = chosen[0].epoch
     return Batch(priority, epoch, tuple(chosen), _drops(epoch, waiting))
 
@@ -187,7 +195,11 @@ def _fit(heads: Sequence[RowHead], link: Link, max_bytes: int) -> list[RowHead]:
 def _full(heads: Sequence[RowHead], link: Link) -> bool:
     """Whether waiting for company is of no use."""
     nbytes = sum(head.nbytes * link.expansion.get(head.storage_class, 1.0) for head in heads)
-    return nbytes >= link.max_payload / 2 or sum(head.n for head in heads) >= MAX_RECORDS / 2
+    return nbytes >= _largest(link) / 2 or sum(head.n for head in heads) >= MAX_RECORDS / 2
+
+
+def _largest(link: Link) -> int:
+    return min(link.max_payload, link.portion)
 
 
 def _seq(head: RowHead) -> int:

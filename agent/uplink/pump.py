@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from agent.alarms import Alarm, of
 from agent.store.reader import READ_ERRORS
 from agent.store.rows import Range, RowHead
 from agent.uplink import acks, plan
@@ -34,6 +35,7 @@ from agent.uplink.loading import Loader
 from agent.uplink.lookout import Lookout, Reader
 from agent.uplink.payload import GroupOf
 from agent.uplink.plan import Link, Priority
+from agent.uplink.portion import Portion
 from agent.uplink.refusals import FAILURE, Refusals
 from agent.uplink.sending import Sender
 from agent.uplink.settings import UplinkConfig
@@ -43,6 +45,8 @@ log = logging.getLogger("brain.uplink")
 
 IDLE_S = 0.5
 MIN_PAUSE_S = 0.01
+OVERSIZE = 2
+"""Estimates of size err; only what has more than twice its portion is worth the splitting."""
 PACKET_OVERHEAD = 32
 """Of a PUBLISH beside topic and payload: header, lengths, message id, expiry, and some to spare."""
 
@@ -76,6 +80,7 @@ class Uplink:
         self._refusals = Refusals(self._delivery, refuse)
         self._sender = Sender(self._dialler, self._delivery, self._refusals)
         self._max_payload = config.max_payload_kib * 1024
+        self._portion = Portion()
         self._window = config.window
         self._last: Priority | None = None
         self._pumped_at = time.monotonic()
@@ -174,8 +179,9 @@ class Uplink:
             case Connected():
                 self._connected(event)
             case Lost() if event.generation == self._sender.generation:
-                log.warning("uplink down: %s", event.reason)
+                log.warning("uplink down: %s", event.reason, extra=of(Alarm.UPLINK_DOWN))
                 self._sender.generation = None
+                self._portion.lost(sum(len(f.payload) for f in self._delivery.unconfirmed))
                 blamed = self._delivery.lost(
                     now, by_peer=event.by_peer, stated=event.code is not None
                 )
@@ -183,6 +189,8 @@ class Uplink:
             case Confirmed():
                 flight = self._delivery.find((event.generation, event.mid))
                 if flight is not None:
+                    if flight.sent_at is not None:
+                        self._portion.confirmed(len(flight.payload), now - flight.sent_at)
                     self._refusals.confirmed(flight, event.code, now)
                     if event.code >= FAILURE:
                         self._lookout.begin_anew()
@@ -239,11 +247,13 @@ class Uplink:
         if len(self._delivery.flights) >= self._window:
             return None
         now = time.monotonic()
-        split = self._refusals.next_cargo(now)
-        if split is not None:
-            return split
+        link = self._link(now)
         waiting = self._lookout.waiting(now, self._refusals.waiting)
-        batch = plan.next_batch(waiting, self._link(now))
+        batch = plan.next_batch(waiting, link)
+        if batch is None or batch.priority is not Priority.ALARM:
+            split = self._refusals.next_cargo(now, alarms_only=not plan.room(link))
+            if split is not None:
+                return split
         if batch is None:
             return None
         self._last = batch.priority
@@ -258,6 +268,7 @@ class Uplink:
             window=self._window,
             unconfirmed_bytes=unconfirmed,
             max_payload=self._max_payload,
+            portion=self._portion.nbytes,
             expansion=self._loader.expansion,
             messages=self._sender.messages.level(now),
             nbytes=self._sender.nbytes.level(now),
@@ -277,6 +288,10 @@ class Uplink:
         if loaded.payload is None or len(loaded.payload) > self._max_payload:
             reason = loaded.reason or "larger than the broker takes"
             self._refusals.split(cargo, reason, time.monotonic())
+            return
+        if len(loaded.payload) > OVERSIZE * self._portion.nbytes and cargo.n > 1:
+            # One row of a flood on a slow link.
+            self._refusals.split(cargo, "more than the link carries", time.monotonic())
             return
         topic = self._topics.of(cargo.priority.storage_class)
         self._delivery.launch(cargo, topic, loaded.payload)

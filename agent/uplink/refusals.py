@@ -17,6 +17,7 @@ from agent.uplink.endpoint import (
     RECEIVE_MAXIMUM_EXCEEDED,
 )
 from agent.uplink.flight import STRIKES, Cargo, Flight, rows_of
+from agent.uplink.plan import Priority
 
 log = logging.getLogger("brain.uplink")
 
@@ -45,11 +46,12 @@ class Refusals:
         """What the broker refuses just now, None where it takes everything."""
         return "; ".join(dict.fromkeys(list(self._problems.values()))) or None
 
-    def next_cargo(self, now: float) -> Cargo | None:
+    def next_cargo(self, now: float, *, alarms_only: bool = False) -> Cargo | None:
         """A half that waits to be sent and may be."""
         paused = self.paused(now)
         for at, cargo in enumerate(self.waiting):
-            if cargo.priority.storage_class not in paused:
+            held = alarms_only and cargo.priority is not Priority.ALARM
+            if not held and cargo.priority.storage_class not in paused:
                 return self.waiting.pop(at)
         return None
 
@@ -63,7 +65,7 @@ class Refusals:
         storage_class = flight.storage_class
         if code < FAILURE:
             self._problems.pop(storage_class, None)
-            self._delivery.confirm(flight)
+            self._delivery.confirm(flight, now)
         elif code in (QUOTA_EXCEEDED, RECEIVE_MAXIMUM_EXCEEDED):
             self._problems[storage_class] = (
                 f"the broker's quota is exceeded (0x{code:02x}): sending slower"
@@ -103,7 +105,7 @@ class Refusals:
         """Send it in halves; a single record that does not pass is dropped with its row."""
         halves = cargo.halves()
         if halves is not None:
-            self.waiting.extend(halves)
+            self.waiting[:0] = halves  # in the order of their numbers
         elif cargo.slices:
             head = cargo.slices[0].head
             log.error("record %d cannot be delivered, dropped: %s", cargo.slices[0].first, reason)

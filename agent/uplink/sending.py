@@ -11,7 +11,8 @@ from agent.uplink.pace import BYTES_PER_S, MESSAGES_PER_S, TokenBucket
 from agent.uplink.refusals import Refusals
 
 SILENT_S = 20.0
-"""A broker that owes its confirmation this long is given up, however open the connection looks."""
+"""A broker that owes its confirmation this long, and takes no byte either, is given up, however
+open the connection looks. While bytes pass, a large message on a slow link may take minutes."""
 
 
 class Sender:
@@ -24,6 +25,8 @@ class Sender:
         self.generation: int | None = None
         self.messages = TokenBucket(MESSAGES_PER_S)
         self.nbytes = TokenBucket(BYTES_PER_S)
+        self._passed: int | None = None
+        self._passed_at = 0.0
         self.sent_batches = self.resent_batches = self.sent_bytes = 0
 
     def wait_s(self, now: float) -> float:
@@ -50,10 +53,15 @@ class Sender:
     def watch_silence(self) -> None:
         """Give up a connection on which the broker owes a confirmation for too long."""
         now = time.monotonic()
+        if self.generation is None:
+            return
+        passed = self._dialler.acked_bytes(self.generation)
+        if passed != self._passed:
+            self._passed, self._passed_at = passed, now
         oldest = min(
             (f.sent_at for f in self._delivery.unconfirmed if f.sent_at is not None), default=now
         )
-        if self.generation is not None and now - oldest > SILENT_S:
+        if now - max(oldest, self._passed_at) > SILENT_S:
             self._dialler.reset(self.generation, f"no confirmation for {SILENT_S:.0f} s")
 
     def _publish(self, generation: int, flight: Flight, now: float) -> bool:

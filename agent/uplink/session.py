@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import queue
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agent.uplink import tcp
 from agent.uplink.endpoint import (
     Arrived,
     Confirmed,
@@ -33,13 +33,11 @@ from agent.uplink.endpoint import (
     Version,
     explain,
 )
+from agent.uplink.watch import Watch
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 10.0
 FAREWELL_S = 1.0
-USER_TIMEOUT_MS = 20_000
-"""TCP gives up on unacknowledged bytes after this; the kernel's own patience is 15 minutes."""
-
 EXPIRY_S = 120
 """A broker may forget a batch that nobody took by then: it is sent again anyway, and a queue full
 of repeats helps nobody."""
@@ -48,6 +46,17 @@ MAX_ARRIVAL = 256 * 1024
 
 _PROTOCOLS = {5: MQTTProtocolVersion.MQTTv5, 4: MQTTProtocolVersion.MQTTv311}
 _UNSUPPORTED_VERSION = 0x84
+
+
+class _Client(mqtt.Client):
+    """paho's client on a socket that was told what it must know before it connects."""
+
+    segment: int | None = None
+
+    def _create_socket_connection(self) -> socket.socket:
+        if self._get_proxy():
+            return super()._create_socket_connection()
+        return tcp.connect(self._host, self._port, self._connect_timeout, self.segment)
 
 
 class Session:
@@ -60,8 +69,11 @@ class Session:
         generation: int,
         events: Events,
         stop: threading.Event,
+        segment: int | None = None,
     ) -> None:
+        """`segment`: the largest TCP segment, None for the kernel's choice."""
         self._endpoint = endpoint
+        self._segment = segment
         self._stop = stop
         self._version = version
         self._generation = generation
@@ -71,6 +83,8 @@ class Session:
         self._suback: list[ReasonCode] | None = None
         self._farewell: tuple[int, bool, str] | None = None
         self._reset: str | None = None
+        self.watch: Watch | None = None
+        """Looks at the connection from below; None before there is one."""
         self.dropped_events = 0
 
     def open(self) -> Connected:
@@ -87,6 +101,9 @@ class Session:
             )
         except (OSError, ValueError) as e:
             raise Refused(explain(e, self._endpoint)) from e
+        sock = client.socket()
+        if isinstance(sock, socket.socket):
+            self.watch = Watch(sock, time.monotonic())
         if not self._serve_until(lambda: self._connack is not None):
             cut = self._farewell is not None
             raise Refused(
@@ -126,17 +143,26 @@ class Session:
     def step(self, timeout_s: float) -> Lost | None:
         """Read and write for at most `timeout_s`; Lost when the connection is no more."""
         rc = self._loop(timeout_s)
+        now = time.monotonic()
+        stalled = False
+        if self.watch is not None:
+            moved = self.watch.look(now)
+            if moved is not None:
+                return Lost(self._generation, moved, None, by_peer=False)
+            stalled = self.watch.stalled(now)
         if self._reset is not None:
-            return Lost(self._generation, self._reset, None, by_peer=False)
+            return Lost(self._generation, self._reset, None, by_peer=False, stalled=stalled)
         if rc == MQTTErrorCode.MQTT_ERR_SUCCESS and self._farewell is None:
             return None
         code, stated, text = self._farewell or (0, False, mqtt.error_string(rc))
         where = self._endpoint.address
         if stated:
             return Lost(self._generation, f"{where} disconnected us: {text}", code, by_peer=True)
-        silent = code == 0x8D or rc == MQTTErrorCode.MQTT_ERR_KEEPALIVE
+        silent = stalled or code == 0x8D or rc == MQTTErrorCode.MQTT_ERR_KEEPALIVE
         reason = "does not answer any more" if silent else "closed the connection"
-        return Lost(self._generation, f"{where} {reason}", None, by_peer=not silent)
+        return Lost(
+            self._generation, f"{where} {reason}", None, by_peer=not silent, stalled=stalled
+        )
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int | None:
         """Hand a QoS 1 message to the network thread; its id, or None where the line is down."""
@@ -174,6 +200,8 @@ class Session:
         sock = client.socket()
         if sock is not None:
             with contextlib.suppress(OSError):
+                if isinstance(sock, socket.socket) and not say_goodbye:
+                    tcp.discard_unsent(sock)
                 sock.close()
         # Without its callbacks the client is in no reference cycle and closes its sockets now.
         client.on_connect = client.on_disconnect = client.on_message = None
@@ -205,7 +233,7 @@ class Session:
 
     def _new_client(self) -> mqtt.Client:
         endpoint = self._endpoint
-        client = mqtt.Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=endpoint.client_id,
             clean_session=None if self._version == 5 else True,
@@ -221,7 +249,7 @@ class Session:
         context = endpoint.tls_context()
         if context is not None:
             client.tls_set_context(context)
-        client.on_socket_open = _tune
+        client.segment = self._segment
         # With this set, `publish` leaves the writing to the thread that runs `loop`.
         client.on_socket_register_write = _leave_it_to_the_loop
         client.on_connect = self._on_connect
@@ -265,13 +293,6 @@ class Session:
         except queue.Full:
             # Nothing is lost: what is not seen acknowledged is sent again.
             self.dropped_events += 1
-
-
-def _tune(_client: Any, _userdata: Any, sock: Any) -> None:
-    raw: socket.socket = sock
-    if isinstance(raw, (socket.socket, ssl.SSLSocket)):
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
 
 
 def _leave_it_to_the_loop(_client: Any, _userdata: Any, _sock: Any) -> None:

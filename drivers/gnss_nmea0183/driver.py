@@ -84,15 +84,23 @@ class GnssNmea0183(Driver[Config]):
         )
 
     def run(self, ctx: Context) -> None:
-        """Emit each fix when its epoch is complete, and the counters every 2 s."""
-        self._decoder.reset()
-        with self._open() as port:
-            try:
-                self._listen(port, ctx)
-            finally:
-                self._emit(ctx, self._decoder.quiet())
+        """Emit each fix when its epoch is complete, and the counters every 2 s.
 
-    def _listen(self, port: Port, ctx: Context) -> None:
+        A silent port is opened anew, at once and for as long as it takes: what the receiver says
+        after its silence must not fall into a pause. Raises DeviceUnavailable.
+        """
+        self._decoder.reset()
+        self.device = "ok"
+        silent = True
+        while silent:
+            with self._open() as port:
+                try:
+                    silent = self._listen(port, ctx)
+                finally:
+                    self._emit(ctx, self._decoder.quiet())
+
+    def _listen(self, port: Port, ctx: Context) -> bool:
+        """Until told to stop, or until the port has been silent for SILENT_MS: whether that."""
         good_ms = heard_ms = reported_ms = boottime_ms()
         patience_ms = NOISE_MS
         good, nbytes = self._decoder.sentences_read, 0
@@ -101,6 +109,7 @@ class GnssNmea0183(Driver[Config]):
             now = boottime_ms()
             if data:
                 heard_ms, nbytes = now, nbytes + len(data)
+                self.device = "ok"
                 for fix in self._decoder.feed(data, now):
                     self._emit(ctx, fix)
             else:
@@ -111,10 +120,12 @@ class GnssNmea0183(Driver[Config]):
             elif now - good_ms >= patience_ms and nbytes >= NOISE_BYTES:
                 raise port.noise(nbytes, now - good_ms)
             if now - heard_ms >= SILENT_MS:
-                raise port.silence(now - heard_ms)
+                self.device = str(port.silence(SILENT_MS))
+                return True
             if now - reported_ms >= RECEIVER_EVERY_MS:
                 reported_ms = now
                 self._report(ctx)
+        return False
 
     def _report(self, ctx: Context) -> None:
         counts = {

@@ -65,7 +65,7 @@ class Port:
 
     def unavailable(self, reason: str) -> DeviceUnavailable:
         """The exception for `reason`, naming the port."""
-        return DeviceUnavailable(f"GNSS port {self.name}: {reason}")
+        return DeviceUnavailable(f"GNSS port {self.name}: {reason}", path=self.name)
 
     def noise(self, nbytes: int, span_ms: int) -> DeviceUnavailable:
         """Many bytes and no sentence among them."""

@@ -149,3 +149,28 @@ def test_a_minute_of_health_makes_the_pauses_short_again() -> None:
 def test_pauses_stay_within_half_a_second_and_a_minute(failures: int) -> None:
     backoff = Backoff()
     assert all(0.5 <= backoff.next_s() <= 60 for _ in range(failures))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_plug_that_is_put_in_ends_the_pause(tmp_path: Path, named: bool) -> None:
+    port = tmp_path / "gnss"
+    stop, ended, tried = threading.Event(), threading.Event(), threading.Event()
+    attempts: list[bool] = []
+
+    def act() -> None:
+        attempts.append(port.exists())
+        tried.set()
+        if attempts[-1]:
+            stop.set()
+        raise DeviceUnavailable("not there", path=str(port) if named else None)
+
+    ctx = HostContext((), Ring(1, lambda: None), Path("/x"), stop)
+    backoff = Backoff(lambda low, high: 30.0)
+    loop = DriverLoop("gnss", Acting(act, stop), ctx, stop, ended.set, backoff=backoff)
+    loop.start()
+    assert tried.wait(5)
+    port.touch()
+    assert ended.wait(5) == named
+    stop.set()
+    assert ended.wait(5)
+    assert attempts == ([False, True] if named else [False])

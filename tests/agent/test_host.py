@@ -505,3 +505,56 @@ def test_a_signal_ends_the_process_within_two_seconds(
     assert process.returncode == 0, said
     assert time.monotonic() - began < (2.2 if kind == "hanging" else 0.7)
     assert "Traceback" not in said
+
+
+class Notes(Notifier):
+    """Keeps what the service manager would have been told."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.said: list[str] = []
+
+    def send(self, **fields: Any) -> None:
+        self.said += [f"{key}={value}" for key, value in fields.items()]
+
+
+def test_a_reload_goes_on_with_a_new_driver(bench: Bench) -> None:
+    notes = Notes()
+    second = Acting(emitting(1, kind=Kind.EVENT))
+    host = bench.host(emitting(1, kind=Kind.EVENT), reread=lambda: second, notifier=notes)
+    far = bench.accept()
+    far.upto(1)
+    host._ask_reload()
+    # The same stream: nothing that the first one emitted is lost or doubled.
+    far.upto(2, since=1)
+    wait_until(lambda: notes.said[-1].startswith(("READY", "STATUS")))
+    at = notes.said.index("RELOADING=1")
+    assert notes.said[at + 1].startswith("MONOTONIC_USEC=") and notes.said[at + 2] == "READY=1"
+    assert host.counters()["failures"] == 0
+
+
+def test_a_reload_ends_the_pause_of_an_absent_device(bench: Bench) -> None:
+    def absent(_: Context) -> None:
+        raise DeviceUnavailable("port /dev/gnss: not there")
+
+    second = Acting(emitting(1, kind=Kind.EVENT))
+    host = bench.host(absent, reread=lambda: second)
+    host._loop._backoff = Backoff(lambda *_: 60.0)
+    far = bench.accept()
+    while far.next(Report).device == "starting":
+        continue
+    host._ask_reload()
+    far.upto(1)
+
+
+def test_a_refused_configuration_is_a_problem_and_changes_nothing(bench: Bench) -> None:
+    answers: list[Any] = ["/etc/brain/brain.toml:9  drivers.gnss.bad  unknown key", None]
+    host = bench.host(idle, reread=lambda: answers.pop(0))
+    far = bench.accept()
+    report = far.next(Report)
+    while report.device != "ok":
+        report = far.next(Report)
+    host._ask_reload()
+    assert far.next(Report).device.startswith("configuration not taken: /etc/brain/brain.toml:9")
+    host._ask_reload()
+    assert far.next(Report).device == "ok"

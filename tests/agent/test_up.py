@@ -138,3 +138,72 @@ def test_children_end_with_a_killed_parent(directory: Path) -> None:
     readable, _, _ = select.select([descriptor], [], [], 10)
     os.close(descriptor)
     assert readable, "the coordinator outlived brain up"
+
+
+HANGUP = """
+import fcntl, os, sys, termios
+os.setsid()
+if sys.argv[1] == "terminal":
+    fcntl.ioctl(os.open(sys.argv[2], os.O_RDWR), termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, "-m", "agent.cli.main", "up", *sys.argv[3:]])
+"""
+
+
+def ready(directory: Path, up: subprocess.Popen[bytes]) -> None:
+    shown = directory / "up.json"
+    deadline = time.monotonic() + 30
+    while not (shown.exists() and json.loads(shown.read_text())["run"]["state"] == "ready"):
+        assert time.monotonic() < deadline and up.poll() is None
+
+
+@pytest.mark.parametrize("started_in", ["terminal", "service"])
+def test_a_hang_up_is_a_reload_unless_the_terminal_is_gone(
+    directory: Path, started_in: str
+) -> None:
+    config = directory / "brain.toml"
+    config.write_text('[vehicle]\nid = "bus-1"\n[uplink]\nenabled = false\n')
+    master, slave = os.openpty()
+    log = directory / "log"
+    argv = [sys.executable, "-c", HANGUP, started_in, os.ttyname(slave)]
+    argv += ["--config", str(config), "--run-dir", str(directory)]
+    with log.open("wb") as out:
+        up = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    os.close(slave)
+    try:
+        ready(directory, up)
+        for times in (1, 2):
+            up.send_signal(signal.SIGHUP)
+            deadline = time.monotonic() + 20
+            while log.read_text().count("configuration read again") < times:
+                assert time.monotonic() < deadline and up.poll() is None, log.read_text()
+        os.close(master)
+        if started_in == "service":
+            # Nothing to it: it has no terminal that could go.
+            up.send_signal(signal.SIGHUP)
+            while log.read_text().count("configuration read again") < 3:
+                assert time.monotonic() < deadline and up.poll() is None, log.read_text()
+            up.terminate()
+        assert up.wait(20) == 0, log.read_text()
+    finally:
+        up.kill()
+        up.wait()
+
+
+def test_a_child_that_is_told_to_stop_is_gone_in_time_and_stays_away(
+    make: Callable[..., Child],
+) -> None:
+    child = make("good")
+    live(child, lambda: child.phase is Phase.READY)
+    assert child.pid is not None
+    child.terminate()
+    os.kill(child.pid, signal.SIGSTOP)
+    live(child, lambda: child.pid is None)
+    assert child.phase is Phase.STOPPED and child.restarts == 0
+
+
+def test_a_reload_starts_a_refused_child_again(make: Callable[..., Child]) -> None:
+    child = make("config")
+    live(child, lambda: child.phase is Phase.REFUSED)
+    child._argv[-1] = "good"
+    child.reload()
+    live(child, lambda: child.phase is Phase.READY)

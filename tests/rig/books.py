@@ -14,6 +14,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.store.intervals import IntervalSet
+from agent.store.rows import Range
 from simulator.oracle import Delivered
 
 _ON_FLASH = re.compile(r"on flash: epoch (\w+) to (\d+)")
@@ -62,6 +64,29 @@ def books(ledger: Path, logs: Iterable[str]) -> Books:
             if covered <= last:
                 found.lost += last - covered + 1
                 found.examples.append(f"{epoch[:8]} {covered} to {last}")
+    return found
+
+
+def uncovered(
+    on_flash: Mapping[str, int], *places: Mapping[str, IntervalSet]
+) -> list[tuple[str, Range]]:
+    """What was said to be on flash, by epoch up to a number, and is in none of `places`."""
+    missing = []
+    for epoch, last in on_flash.items():
+        covered = IntervalSet()
+        for place in places:
+            for span in place.get(epoch, ()):
+                covered.add(*span)
+        missing += [(epoch, gap) for gap in covered.gaps(1, last)]
+    return missing
+
+
+def booked(ledger: Path) -> dict[str, IntervalSet]:
+    """The numbers that the cloud end has booked, delivered or dropped, by epoch."""
+    found: dict[str, IntervalSet] = {}
+    with closing(_reader(ledger)) as db:
+        for epoch, first, last in db.execute("SELECT epoch, first, last FROM span"):
+            found.setdefault(epoch, IntervalSet()).add(first, last)
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from simulator.emission import NO_FAULTS, ActiveFaults
 from simulator.ledger import Ledger
@@ -20,13 +21,23 @@ from simulator.wires.pty import boottime_ms
 
 FULL_RATE: ActiveFaults = frozenset({("can_flood", "fms")})
 TICK_S = 0.01
+LATE_MS = 4_000
+"""The guest shares the host's processors with the tests, and a byte on its serial line is a system
+call of theirs: what is captured late is not lost."""
 
 
 class Feed:
     """Wires by name, a vehicle that drives in real time, and the ledger of what it said."""
 
-    def __init__(self, seed: int, *, faults: ActiveFaults = NO_FAULTS) -> None:
-        self.wires: dict[str, NmeaWire | SlcanWire] = {"gnss": NmeaWire(), "fms": SlcanWire()}
+    def __init__(
+        self, seed: int, *, faults: ActiveFaults = NO_FAULTS, links: Path | None = None
+    ) -> None:
+        """`links`: a directory for names of the wires, which `pull` and `plug` need."""
+        self._links = links
+        self.wires: dict[str, NmeaWire | SlcanWire] = {
+            "gnss": NmeaWire(link=links and links / "gnss"),
+            "fms": SlcanWire(link=links and links / "fms"),
+        }
         self.ledger = Ledger()
         self.faults = faults
         self._vehicle = Vehicle(seed)
@@ -37,7 +48,19 @@ class Feed:
     @property
     def serial(self) -> dict[int, str]:
         """The guest's serial lines, as `Boot.serial` takes them."""
-        return {0: self.wires["gnss"].path, 1: self.wires["fms"].path}
+        gnss, fms = self.wires["gnss"], self.wires["fms"]
+        return {0: str(gnss.link or gnss.path), 1: str(fms.link or fms.path)}
+
+    def pull(self) -> None:
+        """Pull the GNSS receiver's plug: its terminal is gone, with what was on its way."""
+        self.wires["gnss"].stop()
+        self.ledger.enter(self.wires["gnss"].heard())
+
+    def plug(self) -> None:
+        """Plug it in again: another terminal under the same name."""
+        wire = NmeaWire(link=self._links and self._links / "gnss")
+        wire.start()
+        self.wires["gnss"] = wire
 
     def start(self) -> None:
         """Drive off."""
@@ -61,6 +84,10 @@ class Feed:
             wire.stop()
             self.ledger.enter(wire.heard())
 
+    def utc_ms(self, host_boottime_ms: float) -> float:
+        """The time of day in the vehicle's world at a moment of the host's boot time."""
+        return self._vehicle.world.utc_start_ms + host_boottime_ms - self.zero_ms
+
     def open(self) -> bool:
         """Whether both drivers have their ports open."""
         return all(wire.is_open() for wire in self.wires.values())
@@ -70,9 +97,18 @@ class Feed:
         at_ms = boottime_ms()
         self.ledger.kills += [(source, at_ms) for source in self.wires]
 
+    def deaf(self, source: str, since_ms: int) -> None:
+        """Note that its driver heard nothing from `since_ms` (boot time) on, its port open or not.
+
+        For a port that the kernel opens before the driver listens.
+        """
+        now_ms = boottime_ms()
+        self.ledger.outages.append((since_ms, now_ms))
+        self.ledger.kills.append((source, now_ms))
+
     def judge(self, delivered: Iterable[Delivered]) -> Verdict:
         """What is missing and what was invented, after `stop`."""
-        return judge(self.ledger, delivered, self.zero_ms)
+        return judge(self.ledger, delivered, self.zero_ms, late_ms=LATE_MS)
 
     def _drive(self) -> None:
         began = time.monotonic()

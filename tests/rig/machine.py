@@ -35,7 +35,7 @@ class Boot:
     the first one is mounted at /data, all are block devices ubdb, ubdc and so on. `serial`: host
     terminals by the number of the guest's ttyS. `tap`: (network namespace, tap device) for eth0.
     `share`: further host directories, (host, guest), writable: not for SQLite, a host file has no
-    power cut.
+    power cut. `before`: a shell script that runs before systemd, where an installer would have.
     """
 
     systemd: bool = False
@@ -46,6 +46,7 @@ class Boot:
     serial: Mapping[int, str] = field(default_factory=dict)
     tap: tuple[str, str] | None = None
     share: Sequence[tuple[Path, str]] = ()
+    before: str = ""
 
 
 class Machine:
@@ -88,6 +89,7 @@ class Machine:
         lines = [f"{host} {guest} ro" for host, guest in shares()]
         lines += [f"{host} {guest} rw" for host, guest in self.boot.share]
         (self.control / "mounts").write_text("".join(line + "\n" for line in lines))
+        (self.control / "before").write_text(self.boot.before)
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         (self.control / "python").write_text(version + "\n")
 

@@ -57,6 +57,16 @@ class Onboard:
         children = {"run": up["run"], **up["drivers"]}
         return all(children[name]["state"] == "ready" for name in names or children)
 
+    def restarts(self) -> int:
+        """How often `brain up` has had to start a child again."""
+        up = json.loads(self.machine.shell(f"cat {RUN}/up.json"))
+        return sum(child["restarts"] for child in (up["run"], *up["drivers"].values()))
+
+    def status(self) -> dict[str, Any]:
+        """`brain status --json`."""
+        argv = ("brain", "status", "--json", *self.arguments[:4])
+        return dict(self.machine.run(*argv, check=False).json())
+
     def audit(self) -> dict[str, Any]:
         """`brain audit --json`."""
         return dict(

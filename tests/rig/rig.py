@@ -11,7 +11,7 @@ from simulator.emission import NO_FAULTS, ActiveFaults
 from tests.rig.books import Books
 from tests.rig.feed import Feed
 from tests.rig.machine import Boot, Machine
-from tests.rig.network import World, world
+from tests.rig.network import Network, World, world
 from tests.rig.place import Place, place
 
 
@@ -56,9 +56,22 @@ class Rig:
             self._world = self._ends.enter_context(world(self.directory))
         return self._world
 
-    def feed(self, seed: int = 7, *, faults: ActiveFaults = NO_FAULTS) -> Feed:
-        """A vehicle that speaks on serial lines, not yet started."""
-        feed = Feed(seed, faults=faults)
+    @property
+    def has_cloud(self) -> bool:
+        """Whether a cloud end books what a guest sends."""
+        return self._world is not None
+
+    def network(self) -> Network:
+        """A network that nobody else is in."""
+        network = Network()
+        self._ends.callback(network.close)
+        return network
+
+    def feed(
+        self, seed: int = 7, *, faults: ActiveFaults = NO_FAULTS, links: Path | None = None
+    ) -> Feed:
+        """A vehicle that speaks on serial lines, not yet started. `links`: see Feed."""
+        feed = Feed(seed, faults=faults, links=links)
         self._ends.callback(feed.close)
         return feed
 

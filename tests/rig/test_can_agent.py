@@ -38,8 +38,7 @@ SET_UP = "ip link set can0 up type can bitrate 250000 listen-only"
 
 def make_can0(guest: Machine) -> None:
     """The stick on ttyS1 becomes can0, down and without a mode."""
-    guest.shell("modprobe -a slcan can-raw")
-    stick = guest.start("python3", f"{SCRIPTS}/can_attach.py", "/dev/ttyS1")
+    stick = guest.start(f"{SCRIPTS}/slcan", "/dev/ttyS1", "down")
     stick.says("can")
     guest.shell(f"ip link set {stick.output.strip()} name can0")
 

@@ -71,7 +71,7 @@ def test_clock_and_disk(rig: Rig) -> None:
 
 @pytest.mark.rig("R5", "a shaped link, a silent one, a closed one, another address")
 def test_link(rig: Rig) -> None:
-    guest = rig.boot(tap=rig.world().network.tap)
+    guest = rig.boot(tap=rig.network().tap)
     modem = "/opt/brain/src/tests/rig/guest/modem"
     guest.run(modem, "start")
     ping = ("ping", "-q", "-c", "3", "-i", "0.3", "-W", "2", "10.99.0.1")

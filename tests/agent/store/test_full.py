@@ -12,6 +12,7 @@ import pytest
 from store_samples import BOOT, assert_balanced, delivered, open_outbox, record, settle
 
 from agent.record import StorageClass
+from agent.store import engine
 from agent.store.reader import OutboxReader
 from agent.store.rows import Change, OutboxFull
 
@@ -76,6 +77,26 @@ def test_nothing_is_applied_where_a_commit_fails(point: str, tmp_path: Path) -> 
     assert (done.first, done.last) == (2, 3)
     reader = OutboxReader(tmp_path)
     assert list(delivered(reader).values()) == [record(0), record(1), record(2)]
+    assert_balanced(reader)
+    reader.close()
+    outbox.close()
+
+
+def test_file_system_turns_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """fsync succeeds there and writes nothing: what was committed does not count yet."""
+    outbox = open_outbox(tmp_path)
+    outbox.commit(Change([record(0)], BOOT))
+    before = outbox.counters()
+    monkeypatch.setattr(engine, "read_only", lambda _: True)
+    change = Change([record(1)], BOOT)
+    for _ in range(3):
+        with pytest.raises(OutboxFull, match="mounted read-only"):
+            outbox.commit(change)
+    assert outbox.counters() == before
+    monkeypatch.undo()
+    assert outbox.commit(change).first == 2
+    reader = OutboxReader(tmp_path)
+    assert list(delivered(reader).values()) == [record(0), record(1)]
     assert_balanced(reader)
     reader.close()
     outbox.close()

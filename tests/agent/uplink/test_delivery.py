@@ -88,6 +88,8 @@ def test_an_ack_in_time_or_once_more_later_and_later() -> None:
         if flight.sent_at is not None:
             delivery.repeat(flight)
         delivery.sent(flight, (1, 1), now)
+        assert delivery.next_timeout() is None and not delivery.due(now + 1e6)
+        delivery.confirm(flight, now)
         timeout = delivery.next_timeout()
         assert timeout is not None and not delivery.due(timeout - 0.1)
         pauses.append(timeout - now)
@@ -95,9 +97,23 @@ def test_an_ack_in_time_or_once_more_later_and_later() -> None:
     assert pauses == [8, 16, 32, 60, 60, 60]
 
 
+def test_what_the_broker_does_not_have_yet_is_not_sent_twice_on_one_connection() -> None:
+    delivery = Delivery(8.0)
+    flight = send(delivery, cargo(head(1)))
+    assert not delivery.due(600.0)
+    delivery.confirm(flight, 600.0)
+    assert not delivery.due(607.9)
+    assert delivery.due(608.0) == [flight]
+    delivery.sent(flight, (1, 2), 608.0)
+    delivery.lost(640.0, by_peer=False, stated=False)
+    assert delivery.due(640.0) == [flight], "a new connection is another matter"
+
+
 def test_while_nothing_is_acknowledged_only_the_oldest_is_repeated() -> None:
     delivery = Delivery(8.0)
     flights = [send(delivery, cargo(head(10 * i + 1)), mid=i) for i in range(4)]
+    for flight in flights:
+        delivery.confirm(flight, 0.5)
     assert delivery.due(9.0) == flights[:1]
     delivery.acked(EPOCH, [Range(1, 10)], 9.0)
     assert delivery.due(9.0) == flights[1:]
@@ -118,7 +134,7 @@ def test_blame(
 ) -> None:
     delivery = Delivery(8.0)
     confirmed = send(delivery, cargo(head(101)), mid=9)
-    delivery.confirm(confirmed)
+    delivery.confirm(confirmed, 0.0)
     flights = [send(delivery, cargo(head(10 * i + 1)), mid=i) for i in range(owed)]
     found = delivery.lost(age_s, by_peer=by_peer, stated=stated)
     assert len(found) == blamed

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.uplink.pace import MAX_PAUSE_S, MIN_PAUSE_S, Reconnect, TokenBucket
+from agent.uplink.pace import (
+    MAX_PAUSE_S,
+    MIN_PAUSE_S,
+    NARROW_S,
+    Reconnect,
+    Segments,
+    TokenBucket,
+)
 
 
 def longest(low: float, high: float) -> float:
@@ -97,3 +104,30 @@ def test_a_pause_is_between_one_second_and_a_minute(steps, random) -> None:  # t
         now += after_s / 2
         pause_s = reconnect.pause_s(now, taken_over=taken_over)
         assert MIN_PAUSE_S <= pause_s <= MAX_PAUSE_S
+
+
+def test_segments_shrink_where_connecting_works_and_sending_stalls() -> None:
+    segments = Segments()
+    assert segments.limit(0.0) is None
+    segments.connected(0.0)
+    segments.stalled(useful=True)
+    assert segments.limit(21.0) == 1_100
+    segments.connected(21.0)
+    segments.stalled(useful=True)  # acks came: it is wide enough, this was a tunnel
+    assert segments.limit(60.0) == 1_100
+    segments.stalled(useful=False)
+    assert segments.limit(90.0) == 500
+    segments.connected(90.0)
+    segments.stalled(useful=False)
+    assert segments.limit(91.0) == 500
+    assert segments.limit(90.0 + NARROW_S) is None
+
+
+def test_a_tunnel_is_no_black_hole() -> None:
+    segments = Segments()
+    segments.connected(0.0)
+    segments.stalled(useful=True)
+    segments.failed()  # nothing passes
+    assert segments.limit(30.0) is None
+    segments.connected(30.0)
+    assert segments.limit(31.0) is None

@@ -48,6 +48,11 @@ BACKLOG = Waiting(history=OLD, newest=NEWEST)
         (Waiting(history=OLD[:2], waited_s=1.0), Link(), Priority.HISTORY, [101, 111]),
         (Waiting(history=OLD[:2]), Link(max_payload=4_000), Priority.HISTORY, [101, 111]),
         (Waiting(history=OLD[:2], more=True), Link(), Priority.HISTORY, [101, 111]),
+        # No more at once than the link carries within seconds, but one row at least.
+        (Waiting(history=OLD[:2], waited_s=9), Link(portion=1_000), Priority.HISTORY, [101]),
+        (Waiting(history=OLD[:2], waited_s=9), Link(portion=10), Priority.HISTORY, [101]),
+        (Waiting(history=OLD[:2], waited_s=9), Link(portion=10, unconfirmed_bytes=11), None, []),
+        (Waiting([ALARM]), Link(portion=10, unconfirmed_bytes=11), Priority.ALARM, [1]),
         # Live rows and backfill take turns.
         (BACKLOG, Link(max_payload=2_000), Priority.LIVE, [3_081, 3_091]),
         (BACKLOG, Link(max_payload=2_000, last=Priority.LIVE), Priority.HISTORY, [101, 111]),

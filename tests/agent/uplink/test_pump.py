@@ -190,6 +190,21 @@ def test_batches_are_split_to_what_the_broker_takes(tmp_path: Path) -> None:
         assert box.uplink.status()["sent_batches"] == len(far.messages)
 
 
+def test_a_large_row_goes_in_parts_until_the_link_has_shown_what_it_carries(
+    tmp_path: Path, broker: Broker
+) -> None:
+    def fill(box: Box) -> None:
+        box.commit(*(sample(number, noise(400, number)) for number in range(200)))
+
+    with running(tmp_path, broker, before=fill) as (box, far):
+        box.until_empty()
+        sizes = [len(raw) for raw in far.raw]
+        assert sizes[0] <= 8 * 1024 < max(sizes)
+        assert len(far.raw) > 3
+        assert far.seqs == list(range(1, 201)), "once each, and in their order"
+        assert not box.refused
+
+
 def test_a_topic_that_is_denied_is_paused_and_the_others_flow(tmp_path: Path) -> None:
     rules = tmp_path / "rules"
     rules.write_text("topic deny brain/v1/bus-1/up/events\ntopic readwrite brain/#\n")

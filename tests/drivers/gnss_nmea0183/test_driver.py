@@ -7,6 +7,7 @@ import gzip
 import os
 import pty
 import threading
+import time
 import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -184,6 +185,7 @@ def test_unplugging_is_device_unavailable(
     assert isinstance(error, DeviceUnavailable)
     assert receiver.port in str(error)
     assert "unplugged" in str(error)
+    assert error.path == receiver.port
 
 
 def test_stale_input_is_flushed(
@@ -256,13 +258,34 @@ def test_noise_on_a_line_that_was_good_is_borne(
     assert context.wait("fix", 2, within_s=2)[1].values[UTC] % 60_000 == 2000
 
 
-def test_silence_is_device_unavailable(
-    start: Callable[[], Running], monkeypatch: pytest.MonkeyPatch
+def test_a_silent_port_is_opened_anew_without_a_pause(
+    nmea: Nmea,
+    receiver: Receiver,
+    context: Any,
+    start: Callable[[], Running],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "SILENT_MS", 200)
-    error = start().join(within_s=2)
-    assert isinstance(error, DeviceUnavailable)
-    assert "nothing received" in str(error)
+    monkeypatch.setattr(module, "SILENT_MS", 300)
+    opened: list[str] = []
+
+    def open_port(*arguments: Any) -> Port:
+        port = Port(*arguments)
+        opened.append(port.name)
+        return port
+
+    monkeypatch.setattr(module, "Port", open_port)
+    running = start()
+    tick, deadline = threading.Event(), time.monotonic() + 10
+    while len(opened) < 3:
+        assert running.ended_with is None and time.monotonic() < deadline
+        tick.wait(0.01)
+    assert "nothing received for 0 s; has the receiver power" in running.driver.device
+    while not context.records:  # what comes while it opens the port is flushed
+        assert time.monotonic() < deadline
+        receiver.send(burst(nmea, 1))
+        tick.wait(0.3)
+    assert running.driver.device == "ok"
+    assert running.stop() is None
 
 
 def test_probe_says_what_it_hears(nmea: Nmea, receiver: Receiver) -> None:

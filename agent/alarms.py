@@ -1,0 +1,40 @@
+"""What a fleet operator searches the journal for: a fixed id for each class of alarm.
+
+Log lines carry them by `extra=of(Alarm.X, driver)`; where the journal listens they become
+MESSAGE_ID and BRAIN_DRIVER. An id is never given a new meaning.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Alarm(StrEnum):
+    """32 hex digits each, see sd_journal_send(3)."""
+
+    RECORDING = "6d1f1b2f0c3f4a6cb6e35be5d4c9a001"
+    """The coordinator records: config valid, outbox open, doors open."""
+    STALLED = "6d1f1b2f0c3f4a6cb6e35be5d4c9a002"
+    """A loop of the coordinator is late, the watchdog is not fed."""
+    FAILED = "6d1f1b2f0c3f4a6cb6e35be5d4c9a003"
+    """A part of the coordinator failed, it restarts."""
+    OUTBOX_REFUSES = "6d1f1b2f0c3f4a6cb6e35be5d4c9a004"
+    """Nothing can be committed just now: disk full, read-only or broken."""
+    UPLINK_DOWN = "6d1f1b2f0c3f4a6cb6e35be5d4c9a005"
+    """The connection to the broker was lost."""
+    SPEAKER_REFUSED = "6d1f1b2f0c3f4a6cb6e35be5d4c9a006"
+    """At the ingest door somebody, or what somebody said, was turned away."""
+    DRIVER_DEVICE = "6d1f1b2f0c3f4a6cb6e35be5d4c9a007"
+    """A driver's device is unavailable."""
+    DRIVER_FAILED = "6d1f1b2f0c3f4a6cb6e35be5d4c9a008"
+    """A driver raised, hangs or returned."""
+    CONFIG_REFUSED = "6d1f1b2f0c3f4a6cb6e35be5d4c9a009"
+    """A configuration is invalid; at a reload the running one stays."""
+    CONFIG_APPLIED = "6d1f1b2f0c3f4a6cb6e35be5d4c9a00a"
+    """A reload took effect."""
+
+
+def of(alarm: Alarm, driver: str = "") -> dict[str, str]:
+    """The `extra` of a log line; `driver` is the name of the one concerned."""
+    fields = {"message_id": alarm.value}
+    return fields | {"brain_driver": driver} if driver else fields

@@ -1,0 +1,76 @@
+"""The table of lifecycle.py under `brain up`, which plays PID 1 on a laptop: needs no guest."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.rig.feed import Feed
+from tests.rig.laptop import Laptop
+from tests.rig.lifecycle import TABLE, Row, check, settle, until_whole
+from tests.rig.situations import SITUATIONS, Situation
+
+
+@pytest.fixture(scope="module")
+def laptop() -> Iterator[Laptop]:
+    """One agent for the whole table. It starts without a broker and without a state directory."""
+    with tempfile.TemporaryDirectory(prefix="brain-") as name:
+        feed = Feed(11)
+        made = Laptop(Path(name), feed)
+        feed.start()
+        try:
+            yield made
+        finally:
+            made.close()
+            feed.close()
+
+
+def noted(laptop: Laptop, figures: dict[str, Any]) -> None:
+    found = settle(laptop, laptop.ledger)
+    figures.update(accepted=found.accepted, delivered=found.delivered, lost=found.lost)
+
+
+@pytest.mark.rig("S1", "brain up: READY without broker and state directory", slice=True)
+def test_ready_without_a_network(laptop: Laptop, figures: dict[str, Any]) -> None:
+    assert not laptop.state_dir.exists()
+    laptop.start()
+    laptop.until(lambda: all(state.ready for state in laptop.states().values()), "READY")
+    laptop.until(lambda: "on flash: " in laptop.log(), "records are committed")
+    assert laptop.answer("status")["uplink"]["state"] == "down"
+    laptop.dial()
+    until_whole(laptop)
+    noted(laptop, figures)
+
+
+@pytest.mark.parametrize(
+    "situation",
+    [
+        pytest.param(
+            s, id=s.play.__name__, marks=pytest.mark.rig(s.id, f"brain up: {s.what}", slice=True)
+        )
+        for s in SITUATIONS
+    ],
+)
+def test_situation(laptop: Laptop, figures: dict[str, Any], situation: Situation) -> None:
+    situation.play(laptop)
+    noted(laptop, figures)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(
+            row,
+            id=f"{row.target}-{at}",
+            marks=pytest.mark.rig(row.id, f"brain up: {row.situation}", slice=True),
+        )
+        for at, row in enumerate(TABLE)
+    ],
+)
+def test_table(laptop: Laptop, figures: dict[str, Any], row: Row) -> None:
+    figures["heal_ms"] = check(laptop, row)
+    noted(laptop, figures)
