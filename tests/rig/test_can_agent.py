@@ -30,7 +30,7 @@ type = "fms_j1939"
 interface = "socketcan"
 channel = "can0"
 """
-FRAMES = 20_000
+FRAMES = 14_000
 LISTEN_ONLY = "Vehicle.Bus.Can.ListenOnly"
 MODEM = "/opt/brain/src/tests/rig/guest/modem"
 SET_UP = "ip link set can0 up type can bitrate 250000 listen-only"

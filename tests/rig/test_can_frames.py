@@ -208,8 +208,7 @@ def test_a_driver_that_transmits_is_noticed(rig: Rig, can: Can) -> None:
 
 @pytest.mark.rig("E9", "a second socket: of all that was on any interface, the driver sent nothing")
 def test_nothing_was_transmitted(rig: Rig, can: Can) -> None:
-    """Last: it ends the second socket that has heard all tests of this file."""
-    assert can.sent > 0
+    """Last: it ends the second socket, which has heard all tests before it in this guest."""
     # Under every system call of a driver that reads, opens again and is told to end.
     channel = can.interface()
     driver = can.driver(channel)

@@ -67,9 +67,7 @@ def test_down_at_the_start(rig: Rig, can: Can) -> None:
     rig.note(runs=len(healed_ms), heal_ms=max(healed_ms))
 
 
-@pytest.mark.rig(
-    "E2", "no such interface, none of CAN, down, silent: said within 2 s or by the probe"
-)
+@pytest.mark.rig("E2", "no such interface, none of CAN, one that is down or silent: it is said")
 def test_absent_at_the_start(rig: Rig, can: Can) -> None:
     script = (
         "import time; from drivers.fms_j1939.driver import *; began = time.monotonic()\n"
@@ -93,8 +91,11 @@ def test_absent_at_the_start(rig: Rig, can: Can) -> None:
 
 @pytest.mark.rig("E9", "a second socket: of all that was on any interface, the driver sent nothing")
 def test_nothing_was_transmitted(rig: Rig, can: Can) -> None:
-    """Last: it ends the second socket that has heard all tests of this file."""
-    heard = can.heard()
-    assert can.sent > 0
-    assert heard == {"frames": can.sent, "errors": 0, "lost": 0}
+    """Last: it ends the second socket, which has heard all tests before it in this guest."""
+    channel = can.interface()
+    driver = can.driver(channel)
+    can.send(channel, ["18FEF100#F30032FFFFFFFFFF"] * 10)
+    driver.read(10)
+    assert driver.stop() == ""
+    assert can.heard() == {"frames": can.sent, "errors": 0, "lost": 0}
     rig.note(runs=1, bus_frames=can.sent, transmitted=0)
