@@ -13,7 +13,7 @@ from tests.rig.rig import Rig
 
 GUEST = "/opt/brain/src/tests/rig/guest"
 GADGET = f"{GUEST}/gadget"
-PULLED_S, BACK_S = 20, 3.0
+PULLED_S, BACK_S = 12, 3.0
 HOLDER = """
 import os, signal, sys
 os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
