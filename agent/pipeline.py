@@ -93,6 +93,8 @@ class Pipeline:
         self._refused_news: list[tuple[RowHead, str]] = []
         self._own: list[Record] = []
         self._due: float | None = None
+        self._change: Change | None = None
+        """What is being committed."""
         self._offsets_written = clock.rows
         self._encoded: dict[str, bytes] = dict(outbox.catalogue())
         self._catalogue_changed = False
@@ -162,7 +164,9 @@ class Pipeline:
                     self._salvage_some()
             self._hear_others()
             self._take_rest()
-            if self._due is not None:
+            if self._change is not None:
+                self._commit()
+            if self._change is None and self._waiting():
                 self._commit()
         except BaseException as error:
             # The main thread sees it, says so and ends the process: PID 1 restarts it.
@@ -244,6 +248,27 @@ class Pipeline:
         self._due = due if self._due is None else min(self._due, due)
 
     def _commit(self) -> None:
+        change = self._change or self._gather()
+        self._change = change
+        while not self._committed_durably(change):
+            if self._stop.is_set():
+                return
+        self._change, self._due = None, None
+        self.counters = self._outbox.counters()
+        self._salvaging = self._outbox.work_left()
+        for source, mark in change.marks.items():
+            self._durable(source, mark)
+        self._committed()
+
+    def _waiting(self) -> bool:
+        own = self._pending or self._marks or self._acked or self._refused
+        return bool(own or self._catalogue_changed)
+
+    def _gather(self) -> Change:
+        """All that waits as one change, which stays what it is until it is committed.
+
+        Whether a failed try was committed after all is known of this very change alone.
+        """
         rows = self._clock.rows
         change = Change(
             records=self._pending,
@@ -254,17 +279,9 @@ class Pipeline:
             offsets=None if rows is self._offsets_written else list(rows),
             catalogue=dict(self._encoded) if self._catalogue_changed else None,
         )
-        while not self._committed_durably(change):
-            if self._stop.is_set():
-                return
         self._pending, self._marks, self._acked, self._refused = [], {}, {}, []
-        self._due = None
         self._offsets_written, self._catalogue_changed = rows, False
-        self.counters = self._outbox.counters()
-        self._salvaging = self._outbox.work_left()
-        for source, mark in change.marks.items():
-            self._durable(source, mark)
-        self._committed()
+        return change
 
     def _committed_durably(self, change: Change) -> bool:
         """Try once; on refusal wait a little. Nothing is taken meanwhile: rings hold it."""

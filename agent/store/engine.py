@@ -10,28 +10,19 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from agent.clock import OffsetRow
 from agent.record import StorageClass
 from agent.store import aside, opening, schema
+from agent.store.doubt import Doubt, Doubts, Once
 from agent.store.opening import Memory, Opened
-from agent.store.room import read_only, room_left, sync_directory
+from agent.store.room import limited, read_only, room_left, sync_directory
 from agent.store.rows import OutboxFull
 from agent.store.transaction import Books, Moved, Transaction
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class _Doubt:
-    """A commit whose outcome nobody knows; `key` says whose, `books` hold if it happened."""
-
-    key: object
-    tx: Transaction
-    result: Any
 
 
 class Engine:
@@ -46,7 +37,7 @@ class Engine:
         self._directory = directory
         self._quota_bytes = quota_bytes
         self._failpoint = failpoint
-        self._doubt: _Doubt | None = None
+        self._doubts = Doubts()
         self._unborn: tuple[int, Memory] | None = None
         self._marked = False
         self.follow: Callable[[list[Moved]], None] = lambda _moved: None
@@ -66,14 +57,15 @@ class Engine:
         except (sqlite3.Error, OSError) as error:
             raise self._refusal(error) from error
 
-    def run(self, work: Callable[[Transaction], T], key: object = None) -> T:
+    def run(self, work: Callable[[Transaction], T], key: object | None = None) -> T:
         """Do `work` in one transaction.
 
-        `key` identifies it: where an earlier try with the same key turns out to have been
+        `key` is the object that identifies it: where an earlier try with it turns out to have been
         committed after all, that result is returned and nothing is done twice.
         Raises OutboxFull where the disk refuses; nothing was applied then.
         """
         self._check_file()
+        key = Once() if key is None else key
         for last_try in (False, True):
             try:
                 settled = self._settle(key)
@@ -94,7 +86,7 @@ class Engine:
             writes = tx.finish()
             self._failpoint("before-commit")
             if writes:
-                self._doubt = _Doubt(key, tx, result)
+                self._doubts.open = Doubt(key, tx, result)
             db.execute("COMMIT")
             if writes:
                 self._check_writable()
@@ -102,16 +94,18 @@ class Engine:
             self._roll_back()
             if schema.is_damage(error):
                 raise
-            if schema.is_io(error):
+            failed = schema.is_io(error) and not self._is_full(error)
+            if failed or schema.is_readonly(error):
                 # What the kernel shows from here on need not be what is on flash.
                 self._abandon()
-            settled = self._settle(key) if self._doubt else None
+            settled = self._settle(key) if self._doubts.open else None
             if settled is None:
                 raise
             return cast("T", settled.result)
         except BaseException:
             self._roll_back()
             raise
+        self._doubts.open = None
         self._adopt(tx)
         self._mark_file()
         self._failpoint("after-commit")
@@ -142,18 +136,18 @@ class Engine:
         assert self._db is not None
         return self._db
 
-    def _settle(self, key: object) -> _Doubt | None:
-        """Find out what a failed commit did; it is returned where it happened and was `key`'s."""
+    def _settle(self, key: object) -> Doubt | None:
+        """Find out what a failed commit did; an earlier try of `key`'s own where it happened."""
         if self._db is None:
             self._reopen()
-        doubt, self._doubt = self._doubt, None
+        doubt = self._doubts.open
         if doubt is None:
-            return None
+            return self._doubts.asked(key)
         if schema.read_state(self.db).token != doubt.tx.state.token:
-            return None
+            self._doubts.open = None
+            return self._doubts.asked(key)
         self._adopt(doubt.tx)
-        same = doubt.key is key or (key is not None and doubt.key == key)
-        return doubt if same else None
+        return self._doubts.resolve(key) or self._doubts.asked(key)
 
     def _reopen(self) -> None:
         """Open the file again with all of it safely in the file itself.
@@ -179,8 +173,7 @@ class Engine:
         except BaseException:
             db.close()
             raise
-        expected = {self.books.state.token, self._doubt.tx.state.token if self._doubt else ""}
-        if state.token not in expected:
+        if state.token not in {self.books.state.token, self._doubts.expected()}:
             db.close()
             raise schema.Damaged("commits that were durable are gone")
         self._db = db
@@ -191,7 +184,6 @@ class Engine:
             raise schema.NotWritten("its file system is mounted read-only")
 
     def _adopt(self, tx: Transaction) -> None:
-        self._doubt = None
         self.books = tx.books
         if tx.offsets is not None:
             self.offsets = tx.offsets
@@ -219,7 +211,7 @@ class Engine:
         Raises OutboxFull where the disk does not let it.
         """
         self._abandon()
-        self._doubt = None
+        self._doubts.open = None
         try:
             number = aside.move(self._directory)
         except OSError as error:
@@ -269,10 +261,18 @@ class Engine:
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._abandon()
 
-    def _refusal(self, error: Exception) -> OutboxFull:
-        full = isinstance(error, sqlite3.Error) and schema.is_full(error)
+    def _is_full(self, error: Exception) -> bool:
+        """Whether more room would help: then what is least worth goes; else nothing must go."""
+        if isinstance(error, sqlite3.Error) and schema.is_full(error):
+            return True
         # SQLite calls it an I/O error where its shared index finds no room.
-        full = full or room_left(self._directory) < schema.PAGE_BYTES * 64
+        if room_left(self._directory) < schema.PAGE_BYTES * 64:
+            return True
+        write = isinstance(error, sqlite3.Error) and schema.is_write_error(error)
+        return write and limited(self._directory)
+
+    def _refusal(self, error: Exception) -> OutboxFull:
+        full = self._is_full(error)
         if full:
             cure = "the disk is full: free space on it or lower store.quota_mb"
         else:

@@ -24,7 +24,7 @@ class Head(NamedTuple):
     nbytes: int
 
 
-HEAD = "SELECT id, first, last, n, length(body) FROM"
+HEAD = "SELECT id, first, last, n, coalesce(length(body), 0) FROM"
 
 
 class Dropping(Protocol):

@@ -60,6 +60,7 @@ def open_outbox(directory: Path) -> Opened:
     """
     path = directory / schema.FILE
     schema.refuse_newer(path)
+    schema.mend_header(path)
     aside.finish_move(directory)
     traces = aside.traces(path)
     if not path.exists() or path.stat().st_size == 0:

@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.clock import OffsetRow
 from agent.record import StorageClass
 from agent.store.engine import Engine
-from agent.store.room import Lock, Reserve, take_suspicion
+from agent.store.room import RESERVE_BYTES, Lock, Reserve, limited, room_left, take_suspicion
 from agent.store.rows import Change, Counters, Done, Mark, OutboxFull
 from agent.store.salvage import Caretaker
 
@@ -72,7 +72,7 @@ class Outbox:
         turns out to have been committed after all is not done twice.
         """
         # The far end knows only what it was told: room is made by eviction, with an account.
-        spare_bytes = _estimate(change) if self._squeezed else 0
+        spare_bytes = _estimate(change) if self._squeezed and self._tight() else 0
         try:
             done = self._engine.run(lambda tx: tx.apply(change, spare_bytes), key=change)
         except OutboxFull as error:
@@ -88,6 +88,10 @@ class Outbox:
         if take_suspicion(self._directory):
             self._engine.scan_wanted = True
         return done
+
+    def _tight(self) -> bool:
+        """Whether there is still too little room: somebody may have made some meanwhile."""
+        return room_left(self._directory) < 4 * RESERVE_BYTES or limited(self._directory)
 
     def marks(self) -> dict[str, Mark]:
         """How far each driver's records are durable."""

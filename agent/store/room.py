@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import resource
 from pathlib import Path
 
 from agent.store.rows import OutboxLocked
 
 RESERVE_BYTES = 1 << 20
+PROBE_BYTES = 64 << 10
 _LOCK = "outbox.lock"
 _RESERVE = "reserve"
 _SUSPECT = "outbox.suspect"
@@ -93,6 +96,23 @@ def room_left(directory: Path) -> int:
     except OSError:
         return 0
     return disk.f_bavail * disk.f_frsize
+
+
+def limited(directory: Path) -> bool:
+    """Whether a quota or a limit of file size keeps the files of a directory from growing."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        largest = max((file.stat().st_size for file in directory.glob("outbox.db*")), default=0)
+        if limit != resource.RLIM_INFINITY and largest + PROBE_BYTES > limit:
+            return True
+        probe = directory / "outbox.probe"
+        try:
+            probe.write_bytes(bytes(PROBE_BYTES))
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return False
 
 
 def read_only(directory: Path) -> bool:

@@ -156,6 +156,13 @@ def settle(tx: Transaction, findings: Findings) -> None:
     }
     if any(count > 0 for count in lost.values()):
         _account(tx, lost, findings.live, tx.state.epochs)
+    if findings.bad:
+        for storage_class in StorageClass:
+            count, nbytes = tx.db.execute(
+                f"SELECT count(*), coalesce(sum(length(body)), 0) FROM {storage_class.value}"
+            ).fetchone()
+            tx.state.tally(storage_class).nbytes = nbytes + count * ROW_OVERHEAD_BYTES
+        tx.changed = True
 
 
 def bring_back(

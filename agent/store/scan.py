@@ -122,10 +122,14 @@ def beyond(db: sqlite3.Connection, storage_class: StorageClass, after: int) -> i
 
 @dataclass(slots=True)
 class Findings:
-    """What was found: the seqs in rows by epoch index, and the records by class."""
+    """What was found: the seqs in rows by epoch index, and the records by class.
+
+    `bad`: rows that were not intact, whose length is as doubtful as the rest of them.
+    """
 
     live: dict[int, IntervalSet] = field(default_factory=dict)
     count: dict[StorageClass, int] = field(default_factory=lambda: dict.fromkeys(StorageClass, 0))
+    bad: bool = False
 
     def add(self, storage_class: StorageClass, key: int, first: int, last: int) -> None:
         """A row is there."""
@@ -175,6 +179,7 @@ class Scan:
                 raise sqlite3.DatabaseError("a row cannot be found by its key")
         for row in batch.rows:
             self.findings.add(table, row.id, row.first, row.last)
+        self.findings.bad |= bool(batch.bad)
         self._bad.update((table, key) for key in batch.bad)
         if batch.last is None:
             self._at[table] = _END

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import struct
 from pathlib import Path
@@ -114,6 +115,20 @@ def refuse_newer(path: Path) -> None:
             )
 
 
+def mend_header(path: Path) -> None:
+    """Set the header's write version right: for one flipped bit SQLite takes a file as read-only.
+
+    As `refuse_newer`: only while nobody has the file open. Raises OSError.
+    """
+    if not path.exists():
+        return
+    with path.open("r+b", buffering=0) as file:
+        header = file.read(20)
+        if header[:16] == b"SQLite format 3\0" and len(header) == 20 and header[18] > 2:
+            os.pwrite(file.fileno(), b"\2", 18)
+            os.fsync(file.fileno())
+
+
 def update(db: sqlite3.Connection) -> None:
     """Migrate an older file to this version."""
     if db.execute("PRAGMA user_version").fetchone()[0] < VERSION:
@@ -186,13 +201,21 @@ def is_damage(error: BaseException) -> bool:
     return isinstance(error, sqlite3.OperationalError) and "decode" in str(error)
 
 
+def is_readonly(error: sqlite3.Error) -> bool:
+    """Whether SQLite could open the file for reading only: opening it again may help."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
+
+
 def is_full(error: sqlite3.Error) -> bool:
-    """Whether the disk has no room: ENOSPC, a quota or a file size limit."""
-    code = getattr(error, "sqlite_errorcode", 0)
-    return code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_WRITE
+    """Whether SQLite says that the disk has no room."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
+def is_write_error(error: sqlite3.Error) -> bool:
+    """Whether a write failed: a quota, a limit of file size or a bad disk, SQLite does not say."""
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_WRITE
 
 
 def is_io(error: sqlite3.Error) -> bool:
-    """Whether reading, writing or syncing failed for another reason than a lack of room."""
-    code = getattr(error, "sqlite_errorcode", 0)
-    return code & 0xFF == sqlite3.SQLITE_IOERR and not is_full(error)
+    """Whether reading, writing or syncing failed."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR

@@ -25,6 +25,7 @@ from agent.store.body import (
 from agent.store.eviction import HEAD, ROW_OVERHEAD_BYTES, Head, keep_quota, make_room
 from agent.store.intervals import IntervalSet
 from agent.store.rows import Change, Done, Drop, Range, RowHead
+from agent.store.schema import Damaged
 from agent.store.state import Epoch, State
 
 
@@ -95,7 +96,12 @@ class Transaction:
         return Done(first, last, last - first + 1, acknowledged, dropped)
 
     def finish(self) -> bool:
-        """Write the state row where anything changed; say whether."""
+        """Write the state row where anything changed; say whether.
+
+        Raises Damaged where more went than ever came: a damaged page gives rows again and again.
+        """
+        if any(tally.queued < 0 for tally in self.state.tallies.values()):
+            raise Damaged("rows that were deleted came back")
         if self._accounts_changed:
             self.state.sum_up("dropped", self.books.accounts)
         if self.changed:

@@ -62,18 +62,23 @@ BUS = Group(
 
 
 class Status:
-    """States counters and condition every 2 s while they change, and a few times after."""
+    """States counters and condition every 2 s while they change, and a few times after.
+
+    A state of the controller may be short: it is stated at once.
+    """
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self._stated: tuple[dict[str, Scalar], dict[str, State]] | None = None
+        self._told: str | None = None
         self._due_ms = 0
         self._repeats = 0
 
     def emit(self, ctx: Context, condition: Condition, now_ms: int) -> None:
         """State them if it is time to."""
-        if now_ms < self._due_ms:
+        if now_ms < self._due_ms and condition.state == self._told:
             return
+        self._told = condition.state
         self._due_ms = now_ms + STATUS_MS
         said = self._facts(condition)
         if said != self._stated:

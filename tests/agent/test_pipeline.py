@@ -161,6 +161,35 @@ def test_a_full_disk_holds_everything_back_and_loses_nothing(
     assert [r.values[DOOR] for r in rig.rows()] == [1, 2, 3]
 
 
+def test_a_change_stays_what_it_is_until_it_is_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed try may have happened: what comes meanwhile, at the stop too, is another change."""
+    rig = Rig(tmp_path, 0.05)
+    commit = rig.outbox.commit
+    tried: list[tuple[Change, int]] = []
+    stopped = threading.Event()
+
+    def refuse(change: Change) -> Done:
+        tried.append((change, len(change.records)))
+        if not stopped.is_set():
+            raise OutboxFull("failed fsync")
+        return commit(change)
+
+    monkeypatch.setattr(rig.outbox, "commit", refuse)
+    rig.pipeline.start()
+    rig.arrive(1, 1, 2)
+    rig.until(lambda: bool(tried))
+    rig.arrive(3, 3)
+    stopped.set()
+    assert rig.pipeline.stop(5)
+    assert [count for _, count in tried if count] == [2] * (len(tried) - 1) + [1]
+    assert all(change is tried[0][0] for change, _ in tried[:-1])
+    assert [r.values[DOOR] for r in rig.rows()] == [1, 2, 3]
+    assert [mark.upto for _, mark, _ in rig.durable] == [2, 3]
+    rig.outbox.close()
+
+
 def test_stop_commits_what_is_pending(tmp_path: Path) -> None:
     rig = Rig(tmp_path, 30.0)
     rig.pipeline.start()

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import struct
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -343,6 +344,39 @@ def test_files_deleted_while_open(victims: list[str], tmp_path: Path) -> None:
     works_on(outbox, tmp_path, {})
 
 
+def poke(path: Path, statement: str) -> None:
+    """Change rows into what no constraint lets in, as a flipped bit does."""
+    schema_of: dict[int, str] = {}
+    for sql in ("UPDATE sqlite_schema SET sql = replace(sql, ' NOT NULL', '')", statement):
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute("PRAGMA writable_schema = ON")
+            schema_of = schema_of or dict(db.execute("SELECT rowid, sql FROM sqlite_schema"))
+            db.execute(sql)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA writable_schema = ON")
+        for rowid, sql in schema_of.items():
+            db.execute("UPDATE sqlite_schema SET sql = ? WHERE rowid = ?", (sql, rowid))
+
+
+COLUMNS = [
+    *(("history", name) for name in ("first", "last", "n", "epoch", "boot", "crc", "body")),
+    *(("alarm", name) for name in ("last", "body")),
+    *(("dropped", name) for name in ("class", "epoch", "first", "count")),
+    ("offset", "utc_offset_ms"),
+    ("catalogue", "groups"),
+    ("state", "body"),
+]
+
+
+@pytest.mark.parametrize("value", ["NULL", "CAST(x'ff' AS TEXT)", "-5"])
+@pytest.mark.parametrize(("table", "column"), COLUMNS)
+def test_columns_that_nobody_wrote(table: str, column: str, value: str, tmp_path: Path) -> None:
+    directory = tmp_path / "state"
+    truth, totals = filled(directory, commits=12, clean=True)
+    poke(directory / "outbox.db", f"UPDATE {table} SET {column} = {value}")
+    works_on(judged(directory, truth, totals, fresh_numbers=False), directory, truth)
+
+
 def test_newer_file_is_refused_and_untouched(tmp_path: Path) -> None:
     open_outbox(tmp_path).close()
     path = tmp_path / "outbox.db"
@@ -357,6 +391,16 @@ def test_newer_file_is_refused_and_untouched(tmp_path: Path) -> None:
         open_outbox(tmp_path)
     assert path.read_bytes() == before
     assert not [p for p in tmp_path.iterdir() if "corrupt" in p.name]
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_flipped_write_version_is_set_right(bit: int, tmp_path: Path) -> None:
+    """SQLite would take the file as read-only for ever."""
+    truth, totals = filled(tmp_path / "state", commits=3, clean=True)
+    flip(tmp_path / "state" / "outbox.db", 18, 1 << bit)
+    outbox = judged(tmp_path / "state", truth, totals, fresh_numbers=False)
+    assert outbox.opened == "clean"
+    works_on(outbox, tmp_path / "state", truth)
 
 
 def test_one_flipped_version_is_damage_not_news(tmp_path: Path) -> None:

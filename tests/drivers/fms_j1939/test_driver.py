@@ -255,6 +255,23 @@ def test_the_last_count_is_repeated_past_its_thinning_interval(tmp_path: Path) -
     assert len(stated) < 6
 
 
+def test_a_state_of_the_controller_is_told_at_once() -> None:
+    class Counts:
+        frames_read, frames_rejected = 7, 1
+
+    told: list[tuple[int, object]] = []
+
+    class Context:
+        def emit(self, _group: object, values: dict[str, object], **_: object) -> None:
+            told.append((now_ms, values["Vehicle.Bus.Can.State"]))
+
+    states = {0: "error-active", 100: "bus-off", 200: "error-active"}
+    watched = status.Status(Counts())  # type: ignore[arg-type]
+    for now_ms, state in states.items():
+        watched.emit(Context(), Condition(state=state), now_ms)  # type: ignore[arg-type]
+    assert told == list(states.items())
+
+
 def test_time_that_was_slept_through_is_spread_over_the_frames(
     plug: Plug, monkeypatch: pytest.MonkeyPatch
 ) -> None:
