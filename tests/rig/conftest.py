@@ -99,9 +99,10 @@ def pytest_runtest_makereport(
         return
     for marker in item.iter_markers("rig"):  # one that shows several things has several
         identity, what = marker.args
-        result.user_properties.append(
-            ("rig", {"id": identity, "what": what, "figures": item.stash.get(FIGURES, {})})
-        )
+        figures = dict(item.stash.get(FIGURES, {}))
+        figures.update(figures.pop("by_id", {}).get(identity, {}))
+        found = {"id": identity, "what": what, "figures": figures}
+        result.user_properties.append(("rig", found))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
