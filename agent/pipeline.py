@@ -93,8 +93,7 @@ class Pipeline:
         self._refused_news: list[tuple[RowHead, str]] = []
         self._own: list[Record] = []
         self._due: float | None = None
-        self._change: Change | None = None
-        """What is being committed."""
+        self._change: Change | None = None  # what is being committed
         self._offsets_written = clock.rows
         self._encoded: dict[str, bytes] = dict(outbox.catalogue())
         self._catalogue_changed = False
@@ -119,10 +118,6 @@ class Pipeline:
         """How long records wait for a commit from now on. From any thread."""
         self._commit_interval_s = commit_interval_s
         self._alarm_commit_s = alarm_commit_s
-
-    def alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
 
     def acknowledge(self, epoch: str, ranges: Sequence[Range]) -> None:
         """The cloud application has these on its own disk. From any thread; never blocks."""

@@ -14,10 +14,6 @@ from tests.rig.network import World
 from tests.rig.rig import Rig
 from tests.rig.units import Units, installed
 
-# The supervision table of the coordinator allows a loop 15 s and a driver its beat for 10 s: the
-# watchdogs of the units, 20 s and 10 s more, are shortened to save waiting.
-QUICKER = "[Service]\nWatchdogSec=5s\n"
-
 
 class Dated(NamedTuple):
     """A delivered sample: how far the far end's UTC is from when it was on the wire."""
@@ -36,17 +32,6 @@ class Bus:
     feed: Feed
     world: World
     _booked: Books = field(default_factory=Books)
-    _quicker: bool = False
-
-    def quicker_watchdogs(self) -> None:
-        """From now on a hang is noticed after 5 s of silence."""
-        if not self._quicker:
-            for name in self.units.names:
-                self.units.drop_in(name, "quicker", QUICKER)
-            self.units.stop()
-            self.units.start()
-            self._quicker = True
-            self.units.until(self.units.whole, "whole with the quicker watchdogs")
 
     def settle(self, figures: dict[str, Any]) -> Books:
         """All that was accepted so far comes through; enter what came since the last time."""

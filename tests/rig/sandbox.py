@@ -25,7 +25,8 @@ TABLE: dict[str, tuple[str | int, str | int, str | int, str | int]] = {
     "open the disk": ("ENOENT", "EACCES", "EACCES", "ENOENT"),
     "a socket of AF_INET": (YES, _NO_FAMILY, _NO_FAMILY, _NO_FAMILY),
     "a socket of AF_CAN": (_NO_FAMILY, _NO_FAMILY, _NO_FAMILY, YES),
-    "a socket of AF_NETLINK": (_NO_FAMILY,) * 4,
+    # It asks rtnetlink whether the controller listens only.
+    "a socket of AF_NETLINK": (_NO_FAMILY, _NO_FAMILY, _NO_FAMILY, YES),
     "a socket of AF_PACKET": (_NO_FAMILY,) * 4,
     "memory to write and execute": ("EPERM",) * 4,
     "a file in memory": ("EPERM",) * 4,

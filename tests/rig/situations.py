@@ -82,7 +82,8 @@ def reload_refused(place: Place) -> None:
     """An invalid configuration changes nothing, is told with its line, and is a problem in status
     until it is put right."""
     before, since, was = place.states(), place.mark(), place.sections["uplink"]
-    place.configure(uplink=was + 'brokr = "x"\npassword = "canary-in-the-config"\n')
+    kept = re.sub(r"password = .*\n", "", was)
+    place.configure(uplink=kept + 'brokr = "x"\npassword = "canary-in-the-config"\n')
     place.reload("run")
     says(place, since, r'configuration not taken: \S*brain.toml:\d+ +uplink.brokr .*"broker"')
     assert "canary" not in place.log(since)

@@ -60,6 +60,33 @@ def test_situation(laptop: Laptop, figures: dict[str, Any], situation: Situation
     noted(laptop, figures)
 
 
+@pytest.mark.rig("S5", "brain up: a reload starts and stops drivers", slice=True)
+def test_drivers_come_and_go_with_their_sections(laptop: Laptop, figures: dict[str, Any]) -> None:
+    before, fms = laptop.states(), laptop.sections["drivers.fms"]
+    laptop.configure(drivers__fms=None)
+    laptop.reload()
+    laptop.until(lambda: "fms" not in laptop.states(), "the driver is gone")
+    assert {name: state for name, state in before.items() if name != "fms"} == laptop.states()
+    assert before["fms"].pid is not None and not alive(before["fms"].pid)
+    laptop.configure(drivers__fms=fms)
+    laptop.reload()
+    until_whole(laptop)
+    after = laptop.states()
+    assert after["fms"].pid != before["fms"].pid and after["run"] == before["run"]
+    # Both in one breath: the name is given to the new one when the old one has left.
+    laptop.configure(drivers__fms=None)
+    laptop.reload()
+    laptop.until(lambda: "fms: has no section any more" in laptop.log(), "it is told to stop")
+    laptop.configure(drivers__fms=fms)
+    laptop.reload()
+    until_whole(laptop)
+    noted(laptop, figures)
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
 @pytest.mark.parametrize(
     "row",
     [

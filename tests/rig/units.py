@@ -21,6 +21,9 @@ from tests.rig.network import VEHICLE as ADDRESS
 from tests.rig.program import Ended
 
 CONFIG = "/etc/brain/brain.toml"
+WATCHDOG_S = 8
+"""Instead of 20 s and 10 s, to wait less. Before that the coordinator allows a loop 15 s and a host
+its driver 10 s, as shipped."""
 CANARY = "canary-7Yt3-password"
 STATE = "/var/lib/brain"
 FAULTS = "/run/rig-faults"
@@ -37,8 +40,9 @@ install -D -m 644 -t /usr/lib/udev/rules.d 99-brain.rules
 systemd-sysusers
 for unit in {units}; do
 	mkdir -p "/etc/systemd/system/$unit.d"
-	printf '%s\\n' '[Service]' 'Environment=PYTHONPATH={broken} BRAIN_RIG_FAULTS={faults}' \\
-		>"/etc/systemd/system/$unit.d/faults.conf"
+	printf '%s\\n' '[Service]' 'WatchdogSec={watchdog_s}s' \\
+		'Environment=PYTHONPATH={broken} BRAIN_RIG_FAULTS={faults}' \\
+		>"/etc/systemd/system/$unit.d/rig.conf"
 done
 systemctl enable -q {sockets} {units}
 """
@@ -73,7 +77,7 @@ RIG_FILES = {
         'KERNEL=="ttyS1", SYMLINK+="can-usb", GROUP="brain-fms", MODE="0660"\n'
     ),
     # A stick that speaks SLCAN is a ttyUSB or a ttyACM on a vehicle.
-    "/etc/systemd/system/brain-driver@fms.service.d/rig.conf": (
+    "/etc/systemd/system/brain-driver@fms.service.d/line.conf": (
         "[Service]\nDeviceAllow=char-ttyS rw\n"
     ),
 }
@@ -103,6 +107,7 @@ def installed() -> str:
         sockets=" ".join(SOCKETS),
         broken=BROKEN,
         faults=FAULTS,
+        watchdog_s=WATCHDOG_S,
     )
     texts = {**RIG_FILES, CONFIG: toml(SECTIONS), "/etc/brain/password": f"{CANARY}\n"}
     for path, text in texts.items():
