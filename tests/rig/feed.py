@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from simulator.emission import NO_FAULTS, ActiveFaults
-from simulator.ledger import KILL_MARGIN_MS, Ledger
+from simulator.ledger import Ledger
 from simulator.oracle import Delivered, Verdict, judge
 from simulator.vehicle import Vehicle
 from simulator.wires.j1939_slcan import SlcanWire
@@ -26,8 +26,6 @@ LATE_MS = 4_000
 call of theirs: what is captured late is not lost."""
 
 
-TO_FLASH_MS = 4_000
-"""From the wire to the flash a record may take so long there; a cut before loses it, as is owed."""
 DRAIN_S = 5.0
 
 
@@ -102,10 +100,9 @@ class Feed:
         return all(wire.is_open() for wire in self.wires.values())
 
     def power_cut(self) -> None:
-        """Note that all processes of the vehicle died now."""
+        """Note that all processes of the vehicle die now: call it just before they do."""
         at_ms = boottime_ms()
-        for ago_ms in range(0, TO_FLASH_MS, KILL_MARGIN_MS):
-            self.ledger.kills += [(source, at_ms - ago_ms) for source in self.wires]
+        self.ledger.kills += [(source, at_ms) for source in self.wires]
 
     def deaf(self, source: str, since_ms: int) -> None:
         """Note that its driver heard nothing from `since_ms` (boot time) on, its port open or not.

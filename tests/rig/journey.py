@@ -138,6 +138,7 @@ class Journey:
         """Cut the power `after_s` from now."""
         at = time.monotonic() + after_s
         self.machine.until(lambda: time.monotonic() >= at, "the moment of the cut")
+        self.feed.power_cut()
         self.machine.cut_power()
         self._ended()
 
@@ -148,11 +149,11 @@ class Journey:
         program.kill()
         program.wait()
         self.machine.shell(script)
+        self.feed.power_cut()
         self.machine.power_off()
         self._ended()
 
     def _ended(self) -> None:
-        self.feed.power_cut()
         self._down_ms = boottime_ms()
         self.logs.append(self.log)
         self.machine.close()

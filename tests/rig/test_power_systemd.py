@@ -35,8 +35,8 @@ def test_power_cuts_under_systemd(rig: Rig) -> None:
         if cut:
             units.dial()
         accepts(units, log, chance.randint(3, 6))
-        units.machine.cut_power()
         feed.power_cut()
+        units.machine.cut_power()
         logs.append(log.read_text())
         units.machine.close()
         found = look(extract(disk, rig.directory / "extracted", "brain"))
