@@ -24,7 +24,7 @@ SHORTEST_PAUSE_S = 0.5
 HEALTHY_S = 60.0
 """A driver that ran for so long starts over with short pauses."""
 
-LONGEST_OPENING_PAUSE_S = 2.0
+LONGEST_OPENING_PAUSE_S = 1.0
 """After a device with a path could not be opened: that costs nothing and was logged once."""
 
 LOOK_S = 0.25

@@ -177,7 +177,7 @@ def test_a_plug_that_is_put_in_ends_the_pause(tmp_path: Path, named: bool) -> No
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_a_port_that_cannot_be_opened_is_tried_every_two_seconds(named: bool) -> None:
+def test_a_port_that_cannot_be_opened_is_tried_every_second(named: bool) -> None:
     stop, ended, twice = threading.Event(), threading.Event(), threading.Event()
     attempts: list[None] = []
 
