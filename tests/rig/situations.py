@@ -116,9 +116,9 @@ def driver_reloaded(place: Place) -> None:
         "a problem in status",
     )
     since = place.mark()
-    place.configure(drivers__gnss=was + "baud = 19200\n")
+    place.configure(drivers__gnss=re.sub("port = .*", 'port = "/dev/nowhere"', was))
     place.reload("gnss")
-    says(place, since, "gnss: configuration read again: applied: baud")
+    says(place, since, "gnss: configuration read again: applied: port.*/dev/nowhere: no such port")
     place.configure(drivers__gnss=was)
     place.reload("gnss")
     until_whole(place)
