@@ -69,7 +69,7 @@ packages:
 		echo "mosquitto is missing: tests that need it are reported as not run. apt install mosquitto"
 
 # Two at a time: much of it waits for real seconds to pass.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(STAMP) packages
 	$(PYTEST) tests --ignore=tests/cloud

@@ -24,6 +24,9 @@ SHORTEST_PAUSE_S = 0.5
 HEALTHY_S = 60.0
 """A driver that ran for so long starts over with short pauses."""
 
+LONGEST_OPENING_PAUSE_S = 1.0
+"""After a device with a path could not be opened: that costs nothing and was logged once."""
+
 LOOK_S = 0.25
 """How often a pause looks whether the device's path has appeared, or a new configuration."""
 
@@ -113,6 +116,7 @@ class DriverLoop:
                     self._ctx.attempt()
                 began = self._clock()
                 level, failure = self._attempt()
+                opened = self._ctx.settled()
                 if self._stop.is_set():
                     break  # however it ended: it was asked to
                 if self._next is not None:
@@ -129,7 +133,10 @@ class DriverLoop:
                 self._tell(level, failure)
                 self._ctx.rest()
                 self._failure = failure[:MAX_DEVICE_TEXT]
-                self._back_off(self._backoff.next_s())
+                pause_s = self._backoff.next_s()
+                if self._path is not None and not opened:
+                    pause_s = min(pause_s, LONGEST_OPENING_PAUSE_S)
+                self._back_off(pause_s)
         finally:
             self._ctx.rest()
             self._ended()

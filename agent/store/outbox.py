@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.clock import OffsetRow
 from agent.record import StorageClass
+from agent.store.body import MAX_BODY_BYTES
 from agent.store.engine import Engine
 from agent.store.room import RESERVE_BYTES, Lock, Reserve, limited, room_left, take_suspicion
 from agent.store.rows import Change, Counters, Done, Mark, OutboxFull
@@ -49,10 +51,16 @@ class Outbox:
         Raises OutboxLocked where another process holds it, OutboxTooNew where a newer version
         wrote it, OutboxFull where the disk does not let it.
         """
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = Lock(directory)
         try:
-            engine = Engine(directory, quota_bytes, failpoint)
+            directory.mkdir(parents=True, exist_ok=True)
+            lock = Lock(directory)
+        except OSError as error:
+            raise OutboxFull(
+                f"{directory}: the outbox cannot be opened ({error.strerror or error}); check that "
+                "disk (mounted read-only, failing?) and its permissions"
+            ) from error
+        try:
+            engine = Engine(directory, _within_limit(quota_bytes), failpoint)
         except BaseException:
             lock.release()
             raise
@@ -122,6 +130,19 @@ class Outbox:
         verified = not self._caretaker.work_left()
         self._engine.close(verified=verified)
         self._lock.release()
+
+
+def _within_limit(quota_bytes: Mapping[StorageClass, int]) -> Mapping[StorageClass, int]:
+    """The quota where a limit of file size (`ulimit -f`) leaves less.
+
+    A file that is at the limit can take nothing out of its log any more, and the log nothing in.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit == resource.RLIM_INFINITY:
+        return quota_bytes
+    # Pages are half full in the worst case.
+    share = max(limit // (2 * len(StorageClass)), 2 * MAX_BODY_BYTES)
+    return {storage_class: min(share, nbytes) for storage_class, nbytes in quota_bytes.items()}
 
 
 def _estimate(change: Change) -> int:

@@ -191,6 +191,11 @@ def bring_back(
             continue
         else:
             left = salvage.expected.get(table.value, 0) - row.n
+            tally = tx.state.tally(table)
+            if tally.acknowledged + left < 0:
+                continue
+            # More than was queued: it was acknowledged, came back, and will be once more.
+            tally.acknowledged += min(0, left)
             salvage.expected[table.value] = max(0, left)
         tx.insert(table, row)
     item.done[table.value] = _THROUGH if last is None else last

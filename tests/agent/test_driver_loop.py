@@ -174,3 +174,23 @@ def test_a_plug_that_is_put_in_ends_the_pause(tmp_path: Path, named: bool) -> No
     stop.set()
     assert ended.wait(5)
     assert attempts == ([False, True] if named else [False])
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_port_that_cannot_be_opened_is_tried_every_second(named: bool) -> None:
+    stop, ended, twice = threading.Event(), threading.Event(), threading.Event()
+    attempts: list[None] = []
+
+    def act() -> None:
+        attempts.append(None)
+        if len(attempts) == 2:
+            twice.set()
+        raise DeviceUnavailable("nothing behind it", path="/dev/null" if named else None)
+
+    ctx = HostContext((), Ring(1, lambda: None), Path("/x"), stop)
+    backoff = Backoff(lambda low, high: 30.0)
+    loop = DriverLoop("gnss", Acting(act, stop), ctx, stop, ended.set, backoff=backoff)
+    loop.start()
+    assert twice.wait(6) == named
+    stop.set()
+    assert ended.wait(5)

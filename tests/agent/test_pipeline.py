@@ -135,8 +135,9 @@ def test_acks_delete_rows_and_the_books_balance(make: Callable[..., Rig]) -> Non
 
 
 def test_a_full_disk_holds_everything_back_and_loses_nothing(
-    make: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("DEBUG", "brain.pipeline")
     rig = make()
     full = threading.Event()
     full.set()
@@ -153,10 +154,13 @@ def test_a_full_disk_holds_everything_back_and_loses_nothing(
     rig.arrive(1, 1, 2)
     rig.until(lambda: rig.pipeline.problem is not None)
     assert rig.durable == []
+    # The rig's books of what was accepted are made of this line.
+    assert "on flash" not in caplog.text
     rig.arrive(3, 3)
     full.clear()
     rig.until(lambda: bool(rig.durable) and rig.durable[-1][1].upto == 3)
     assert tried[0] is tried[1], "a retry must be the same change"
+    assert f"on flash: epoch {rig.outbox.epoch} to 3" in caplog.text
     assert rig.pipeline.problem is None
     assert [r.values[DOOR] for r in rig.rows()] == [1, 2, 3]
 

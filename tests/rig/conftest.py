@@ -27,11 +27,7 @@ VERDICTS = {"passed": "passed", "skipped": "not run", "failed": "failed"}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is not in the slice; give each test of the rig its time and its worker.
-
-    Several workers run a module each. In the slice all tests of the rig share one worker, since
-    the other one has the rest of the tests to run.
-    """
+    """Leave out what is not in the slice; give each test of the rig its time."""
     everything = os.environ.get("BRAIN_RIG_ALL") == "1"
     kept, left = [], []
     for item in items:
@@ -39,10 +35,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if marker is not None and not everything and not marker.kwargs.get("slice", False):
             left.append(item)
             continue
-        if marker is not None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem if everything else "rig"))
-            if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(LIMIT_S))
+        if marker is not None and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LIMIT_S))
         kept.append(item)
     if left:
         config.hook.pytest_deselected(items=left)
@@ -99,9 +93,10 @@ def pytest_runtest_makereport(
         return
     for marker in item.iter_markers("rig"):  # one that shows several things has several
         identity, what = marker.args
-        result.user_properties.append(
-            ("rig", {"id": identity, "what": what, "figures": item.stash.get(FIGURES, {})})
-        )
+        figures = dict(item.stash.get(FIGURES, {}))
+        figures.update(figures.pop("by_id", {}).get(identity, {}))
+        found = {"id": identity, "what": what, "figures": figures}
+        result.user_properties.append(("rig", found))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +25,6 @@ BALLAST = """
 type = "rig_ballast"
 load = "/rig/load"
 """
-NO_EXCUSES: Mapping[str, float] = {}
 RING_S = 3.0
 """After this long nothing is in a driver's ring any more: 50 ms there, a commit each second."""
 
@@ -176,11 +174,8 @@ class Drive:
         self.guest.until(captured, "a fix arrives", 60, also=self.log)
         return (found[0] - at_ms) / 1000
 
-    def judge(self, runs: int = 1, *, missing: Mapping[str, float] = NO_EXCUSES) -> Books:
-        """All books, after `settles`: nothing lost, missing or invented. Enters the figures.
-
-        `missing`: facts that may be, by source, since the wire was open and the port was not.
-        """
+    def judge(self, runs: int = 1) -> Books:
+        """All books, after `settles`: nothing lost, missing or invented. Enters the figures."""
         found = books(self.world.ledger, [self.up.output])
         self.rig.note_books(found, runs=runs)
         assert (found.lost, found.invented) == (0, 0), found.examples
@@ -191,7 +186,7 @@ class Drive:
         for source in ("gnss", "fms"):
             assert verdict.facts.get(source, 0) > 10, (source, verdict.facts)
             assert verdict.invented.get(source, 0) == 0, verdict
-            assert verdict.missing.get(source, 0) <= missing.get(source, 0), verdict
+            assert verdict.missing.get(source, 0) == 0, verdict
         audit = self.onboard.audit()
         assert audit["balanced"] and not audit["gaps"], audit
         found_by_agent = self.onboard.verify()

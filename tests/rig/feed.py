@@ -26,6 +26,9 @@ LATE_MS = 4_000
 call of theirs: what is captured late is not lost."""
 
 
+DRAIN_S = 5.0
+
+
 class Feed:
     """Wires by name, a vehicle that drives in real time, and the ledger of what it said."""
 
@@ -74,6 +77,10 @@ class Feed:
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()
+        # What is still on its way at 9600 baud may arrive and must be in the ledger then.
+        pause, deadline = threading.Event(), time.monotonic() + DRAIN_S
+        while time.monotonic() < deadline and any(wire.pending() for wire in self.wires.values()):
+            pause.wait(TICK_S)
         for wire in self.wires.values():
             self.ledger.enter(wire.heard())
 
@@ -93,7 +100,7 @@ class Feed:
         return all(wire.is_open() for wire in self.wires.values())
 
     def power_cut(self) -> None:
-        """Note that all processes of the vehicle died now."""
+        """Note that all processes of the vehicle die now: call it just before they do."""
         at_ms = boottime_ms()
         self.ledger.kills += [(source, at_ms) for source in self.wires]
 

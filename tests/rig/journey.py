@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from simulator.wires.pty import boottime_ms
 from tests.rig.books import Books, accepted_in, booked, books, delivered, uncovered
 from tests.rig.feed import FULL_RATE
 from tests.rig.image import Found, extract, look
@@ -137,6 +138,7 @@ class Journey:
         """Cut the power `after_s` from now."""
         at = time.monotonic() + after_s
         self.machine.until(lambda: time.monotonic() >= at, "the moment of the cut")
+        self.feed.power_cut()
         self.machine.cut_power()
         self._ended()
 
@@ -147,12 +149,12 @@ class Journey:
         program.kill()
         program.wait()
         self.machine.shell(script)
+        self.feed.power_cut()
         self.machine.power_off()
         self._ended()
 
     def _ended(self) -> None:
-        self.feed.power_cut()
-        self._down_ms = self.feed.ledger.kills[-1][1]
+        self._down_ms = boottime_ms()
         self.logs.append(self.log)
         self.machine.close()
 
@@ -193,4 +195,5 @@ class Journey:
             "missing": sum(verdict.missing.values()),
             "invented": sum(verdict.invented.values()),
             "examples": verdict.examples[:8],
+            "cuts_ms": sorted({at_ms for _, at_ms in self.feed.ledger.kills}),
         }

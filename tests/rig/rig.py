@@ -79,6 +79,10 @@ class Rig:
         """Figures for the report."""
         self.figures.update(figures)
 
+    def note_for(self, identity: str, **figures: Any) -> None:
+        """Figures of one id, in a test that has several."""
+        self.figures.setdefault("by_id", {}).setdefault(identity, {}).update(figures)
+
     def note_books(self, found: Books, *, runs: int) -> None:
         """The five figures of the books."""
         self.note(

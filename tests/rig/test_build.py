@@ -54,10 +54,8 @@ def test_it_needs_root(tmp_path: Path) -> None:
 def test_its_tests_are_reported_as_not_run(tmp_path: Path, elsewhere: dict[str, str]) -> None:
     report = tmp_path / "report.json"
     done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-            *(str(HERE / "test_machine.py"), "-k", "test_runs_programs"),
-        ],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+         str(HERE / "test_machine.py"), "-k", "test_runs_programs"],
         cwd=CHECKOUT, capture_output=True, text=True, timeout=100, check=False,
         env={**elsewhere, "BRAIN_RIG_ALL": "1", "BRAIN_RIG_REPORT": str(report)},
     )  # fmt: skip
@@ -81,3 +79,15 @@ def test_a_test_that_runs_is_not_reported_as_not_run() -> None:
     lines = report.lines()
     assert lines[0].startswith("X1           not run: no kernel  runs 1")
     assert lines[1].startswith("X2           failed  lost 1")
+
+
+def test_the_page_names_all_that_the_checks_show() -> None:
+    from tests.rig.ids import shown
+
+    ours = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    made = subprocess.run(
+        [sys.executable, "-m", "tests.rig.ids", "--print"],
+        cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=True, env=ours,
+    )  # fmt: skip
+    assert made.stdout.count("\n| ") > 10
+    assert shown() == made.stdout, "python -m tests.rig.ids writes it anew"

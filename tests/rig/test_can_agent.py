@@ -30,7 +30,7 @@ type = "fms_j1939"
 interface = "socketcan"
 channel = "can0"
 """
-FRAMES = 20_000
+FRAMES = 14_000
 LISTEN_ONLY = "Vehicle.Bus.Can.ListenOnly"
 MODEM = "/opt/brain/src/tests/rig/guest/modem"
 SET_UP = "ip link set can0 up type can bitrate 250000 listen-only"
@@ -88,6 +88,10 @@ def test_the_agent_on_a_listen_only_link(rig: Rig) -> None:
     onboard.start()
     onboard.ready()
     guest.until(lambda: f"can0 is down. Bring it up with: {SET_UP} on" in device(onboard), "down")
+    guest.shell(f"{SET_UP} on".replace("250000", "500000"))
+    other = "can0 runs at 500000 bit/s, the configuration says 250000"
+    guest.until(lambda: other in device(onboard), "another bit rate is said")
+    guest.shell("ip link set can0 down")
     guest.shell(f"{SET_UP} off")
     refused = "can0 is not listen-only: its controller acknowledges frames. Set it with: "
     refused += f"ip link set can0 down && {SET_UP} on"

@@ -5,31 +5,20 @@ One guest for all tests here; each has an interface of its own, and one second s
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 
 import pytest
 
-from tests.rig.place import NoRig
 from tests.rig.rig import Rig
-from tests.rig.vcan import ERRORS, LOST, READ, REJECTED, SPEED, STATE, Can
+from tests.rig.vcan import ERRORS, LOST, READ, REJECTED, SPEED, STATE, Can, guest_with_can
 
 ENGINE_HOURS = "Vehicle.Powertrain.CombustionEngine.EngineHours"
-VIN = "Vehicle.VehicleIdentification.VIN"
-BAM, RTS = 32, 16
 
 
 @pytest.fixture(scope="module")
 def can(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Can]:
     """The guest, its CAN interfaces and the second socket."""
-    try:
-        rig = Rig(tmp_path_factory.mktemp("can"))
-    except NoRig as reason:
-        pytest.skip(str(reason))
-    try:
-        yield Can(rig.boot())
-    finally:
-        rig.close()
+    yield from guest_with_can(tmp_path_factory.mktemp("can"))
 
 
 def known(n: int) -> str:
@@ -51,7 +40,8 @@ def check_filter(can: Can, *, broken: str = "") -> tuple[int, int]:
     for n in range(200):
         lines += [known(n), unknown(n), f"{0x100 + n:03X}#00", "18FEF121#R"]
         lines += [f"1CEBFF{n % 200:02X}#01FFFFFFFFFFFFFF"] if n % 10 == 0 else []
-    sent = can.send(channel, lines)
+    # No faster than the queue is emptied: without a filter all of it must fit.
+    sent = can.send(channel, lines, 1000)
     driver.read(220)
     # Whatever else came is in the queue before this frame.
     can.send(channel, ["18F00321#FF64FFFFFFFFFFFF"])
@@ -151,71 +141,6 @@ def hours(raw: int) -> str:
     return f"18FEE500#{raw.to_bytes(4, 'little').hex().upper()}FFFFFFFF"
 
 
-@pytest.mark.rig("E2", "interface removed and made again: heard within 2 s, counts go on")
-def test_removed_and_made_again(rig: Rig, can: Can) -> None:
-    channel = can.interface()
-    driver = can.driver(channel)
-    healed_ms = []
-    for life in (1, 2, 3):
-        can.send(channel, [f"18FEF100#F300{life:02X}FFFFFFFFFF"])
-        driver.until(lambda life=life: driver.latest(SPEED) == float(life), "it hears")
-        can.machine.shell(f"ip link delete {channel}")
-        driver.until(lambda: "is not there" in driver.devices()[-1], "it says so")
-        kmh = 100 + life
-        sender = can.sender(channel, [f"18FEF100#F300{kmh:02X}FFFFFFFFFF", "wait 0.02"] * 100)
-        can.machine.shell(f"ip link add {channel} type vcan && ip link set {channel} up")
-        sent = can.sent_by(sender)
-        driver.until(lambda kmh=kmh: float(kmh) in driver.values(SPEED), "it hears again")
-        heard_ms = next(
-            said.now_ms for said in driver.said("ccvs1") if said.values.get(SPEED) == float(kmh)
-        )
-        healed_ms.append(heard_ms - sent.first_ms)
-        driver.until(lambda: driver.devices()[-1] == "ok", "it is content")
-    assert max(healed_ms) <= 2000
-    counts = [said.values[READ] for said in driver.said("bus")]
-    assert counts == sorted(counts)
-    assert driver.stop() == ""
-    rig.note(runs=len(healed_ms), heal_ms=max(healed_ms))
-
-
-@pytest.mark.rig("E2", "interface down when the driver starts, and down and up again")
-def test_down_at_the_start(rig: Rig, can: Can) -> None:
-    channel = can.interface()
-    can.machine.shell(f"ip link set {channel} down")
-    driver = can.driver(channel)
-    assert f"{channel} is down. Bring it up with: ip link set {channel} up" in driver.devices()
-    healed_ms = []
-    for kmh in (10, 20, 30):
-        sender = can.sender(channel, [f"18FEF100#F300{kmh:02X}FFFFFFFFFF", "wait 0.02"] * 50)
-        can.machine.shell(f"ip link set {channel} up")
-        sent = can.sent_by(sender)
-        driver.until(lambda kmh=kmh: float(kmh) in driver.values(SPEED), "it hears")
-        heard_ms = next(
-            said.now_ms for said in driver.said("ccvs1") if said.values.get(SPEED) == float(kmh)
-        )
-        healed_ms.append(heard_ms - sent.first_ms)
-        driver.until(lambda: driver.devices()[-1] == "ok", "it is content")
-        can.machine.shell(f"ip link set {channel} down")
-        driver.until(lambda: "is down" in driver.devices()[-1], "it says so")
-    assert max(healed_ms) <= 2000
-    assert driver.stop() == ""
-    rig.note(runs=len(healed_ms), heal_ms=max(healed_ms))
-
-
-@pytest.mark.rig("E2", "no such interface when the driver starts: unavailable within 2 s")
-def test_absent_at_the_start(rig: Rig, can: Can) -> None:
-    script = (
-        "import time; from drivers.fms_j1939.driver import *; began = time.monotonic()\n"
-        "try: FmsJ1939(FmsConfig(channel='{}', interface='socketcan')).run(None)\n"
-        "except DeviceUnavailable as error: print(time.monotonic() - began, error)"
-    )
-    for channel, why in (("can0", "CAN interface can0 is not there"), ("lo", "lo is no CAN inter")):
-        said = can.machine.python("-P", "-c", script.format(channel)).output
-        assert why in said
-        assert float(said.split()[0]) < 2.0
-    rig.note(runs=2)
-
-
 @pytest.mark.rig(
     "E1", "error frames: counted, the controller's state is told, no data is made of them"
 )
@@ -270,99 +195,6 @@ def test_frames_of_all_kinds(rig: Rig, can: Can) -> None:
     rig.note(runs=1, bus_frames=16, delivered_frames=13)
 
 
-def announce(sa: int, da: int, kind: int, size: int, packets: int, pgn: int = 0xFEEC) -> str:
-    body = bytes((kind, *size.to_bytes(2, "little"), packets, 0xFF, *pgn.to_bytes(3, "little")))
-    return f"1CEC{da:02X}{sa:02X}#{body.hex().upper()}"
-
-
-def packet(sa: int, da: int, number: int, text: bytes) -> str:
-    return (
-        f"1CEB{da:02X}{sa:02X}#{bytes((number & 0xFF,)).hex()}{text.ljust(7, b'*').hex()}".upper()
-    )
-
-
-def whole(text: bytes, sa: int = 0) -> list[str]:
-    """A BAM message and its packets."""
-    parts = [text[n : n + 7] for n in range(0, len(text), 7)]
-    packets = [packet(sa, 0xFF, n, part) for n, part in enumerate(parts, 1)]
-    return [announce(sa, 0xFF, BAM, len(text), len(parts)), *packets]
-
-
-def hostile(dice: random.Random, fake: bytes) -> str:
-    """A frame of the transport protocol that belongs to no honest message; never of sender 0."""
-    sa, da = dice.randrange(1, 250), dice.choice((0xFF, 0xFF, dice.randrange(254)))
-    kind = BAM if da == 0xFF else RTS
-    return dice.choice(
-        (
-            announce(sa, da, kind, 18, 3),  # never ends
-            announce(sa, da, kind, 0, 0),
-            announce(sa, da, kind, 1786, 255),
-            announce(sa, da, kind, 18, 2),
-            announce(sa, da, RTS + BAM - kind, 18, 3),
-            f"1CEC{da:02X}{sa:02X}#{dice.choice((17, 19, 255)):02X}0003FFFFECFE00",
-            f"1CEC{da:02X}{sa:02X}#20",  # short
-            packet(sa, da, dice.choice((0, 1, 1, 2, 3, 255)), fake[:7]),
-            packet(sa, da, 1, fake[7:14]),
-            f"1CEB{da:02X}{sa:02X}#",
-        )
-    )
-
-
-@pytest.mark.rig("E4", "hostile transport sessions: honest messages come whole, no other ever does")
-def test_hostile_transport(rig: Rig, can: Can) -> None:
-    channel = can.interface()
-    driver = can.driver(channel)
-    dice = random.Random(11)
-    honest = [f"VDH4021BUS{n:07d}".encode() for n in range(40)]
-    lines: list[str] = []
-    for vin in honest:
-        for frame in whole(vin + b"*"):
-            lines.append(frame)
-            # Fewer new sessions than the table holds: the honest one must survive.
-            lines += [hostile(dice, b"WRONGVEHICLE00001*") for _ in range(20)]
-    can.send(channel, lines[:84])
-    driver.read(84)
-    before_kb = driver.memory_kb()
-    can.send(channel, lines[84:], 1000)
-    # 255 senders at once to 40 destinations: more sessions than any bus has.
-    flood = [announce(n % 254, n % 40, RTS, 1785, 255) for n in range(4000)]
-    can.send(channel, flood, 1500)
-    can.send(channel, whole(b"VDH4021BUSAFTERTT*"))
-    driver.until(lambda: driver.latest(VIN) == "VDH4021BUSAFTERTT", "an honest message after it")
-    grown_kb = driver.memory_kb() - before_kb
-    driver.until(
-        lambda: driver.latest(READ) + driver.latest(LOST) == len(lines) + len(flood) + 4, "all"
-    )
-    assert driver.latest(LOST) == 0
-    assert driver.values(VIN) == [vin.decode() for vin in honest] + ["VDH4021BUSAFTERTT"]
-    assert grown_kb < 2048
-    assert driver.stop() == ""
-    rig.note(runs=1, bus_frames=len(lines) + len(flood), honest_messages=41, grown_kb=grown_kb)
-
-
-@pytest.mark.rig("E5", "one sender interleaves broadcasts: the old one is given up, never spliced")
-def test_interleaved_broadcasts(rig: Rig, can: Can) -> None:
-    channel = can.interface()
-    driver = can.driver(channel)
-    first, second = b"AAAAAAAAAAAAAAAAA*", b"BBBBBBBBBBBBBBBBB*"
-    good = [f"VDH4021BUS{n:07d}".encode() for n in range(6)]
-    a, b = whole(first), whole(second)
-    spliced = [
-        [a[0], a[1], b[0], a[2], a[3], b[1], b[2], b[3]],  # B begins in the middle of A
-        [a[0], a[1], a[1], a[2], a[3]],  # a packet twice
-        [a[0], a[1], a[3], a[2]],  # out of order
-        [a[0], a[1], a[2], b[0], b[2], b[3], a[3]],  # B without its first
-        [a[0], a[1], a[2], "wait 1", a[3]],  # silent for longer than 750 ms
-        [a[1], a[2], a[3]],  # never announced
-    ]
-    for attack, vin in zip(spliced, good, strict=True):
-        can.send(channel, [*attack, *whole(vin + b"*")])
-        driver.until(lambda vin=vin: vin.decode() in driver.values(VIN), "the honest one")
-    assert driver.values(VIN) == [vin.decode() for vin in good]
-    assert driver.stop() == ""
-    rig.note(runs=len(spliced), honest_messages=len(good))
-
-
 @pytest.mark.rig("E9", "a second socket: of all that was on any interface, the driver sent nothing")
 def test_a_driver_that_transmits_is_noticed(rig: Rig, can: Can) -> None:
     second = Can(can.machine)
@@ -376,8 +208,7 @@ def test_a_driver_that_transmits_is_noticed(rig: Rig, can: Can) -> None:
 
 @pytest.mark.rig("E9", "a second socket: of all that was on any interface, the driver sent nothing")
 def test_nothing_was_transmitted(rig: Rig, can: Can) -> None:
-    """Last: it ends the second socket that has heard all tests of this file."""
-    assert can.sent > 0
+    """Last: it ends the second socket, which has heard all tests before it in this guest."""
     # Under every system call of a driver that reads, opens again and is told to end.
     channel = can.interface()
     driver = can.driver(channel)

@@ -23,7 +23,7 @@ def test_slow_and_lossy(rig: Rig) -> None:
     drive.modem("shape", *THIRD_GENERATION)
     before = drive.wire()
     drive.load(400)
-    drive.passes(20)
+    drive.passes(12)
     drive.settles()
     found = drive.judge()
     wire = drive.wire()
@@ -50,7 +50,7 @@ def test_a_hundredth_of_the_rate(rig: Rig) -> None:
     drive.modem("shape", *A_HUNDREDTH)
     before = drive.wire()
     drive.load(400)
-    drive.delivers(50, timeout_s=120)
+    drive.delivers(30, timeout_s=120)
     crawled = drive.wire()
     status = drive.status()
     assert status["state"] == "up"

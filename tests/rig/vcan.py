@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.rig.machine import Machine
+from tests.rig.place import NoRig
 from tests.rig.program import Program
+from tests.rig.rig import Rig
 
 PYTHON = ("/opt/brain/venv/bin/python", "-P")
 SCRIPTS = "/opt/brain/src/tests/rig/guest"
@@ -151,3 +156,15 @@ class Can:
         self._ear.kill(signal.SIGTERM)
         ended = self._ear.wait(20)
         return dict(json.loads(ended.output.splitlines()[-1]))
+
+
+def guest_with_can(directory: Path) -> Iterator[Can]:
+    """For a fixture of a module: one guest for all of its tests, which skip where there is none."""
+    try:
+        rig = Rig(directory)
+    except NoRig as reason:
+        pytest.skip(str(reason))
+    try:
+        yield Can(rig.boot())
+    finally:
+        rig.close()

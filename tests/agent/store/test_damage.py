@@ -377,6 +377,26 @@ def test_columns_that_nobody_wrote(table: str, column: str, value: str, tmp_path
     works_on(judged(directory, truth, totals, fresh_numbers=False), directory, truth)
 
 
+def test_rows_that_were_deleted_come_back(tmp_path: Path) -> None:
+    """A damaged page can give a row again: acknowledged twice it would make the books negative."""
+    outbox = open_outbox(tmp_path)
+    outbox.commit(Change([record(0), record(1), record(2)], BOOT))
+    ack = Change(acked=[(outbox.epoch, [Range(1, 3)])])
+    with closing(sqlite3.connect(tmp_path / "outbox.db", isolation_level=None)) as page:
+        row = page.execute("SELECT * FROM history").fetchone()
+        outbox.commit(ack)
+        page.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    outbox.commit(Change([record(3)], BOOT, acked=ack.acked))
+    reader = OutboxReader(tmp_path)
+    settle(outbox)
+    summary = assert_balanced(reader)
+    assert summary["accepted"] == 4 and summary["dropped"] == 0
+    assert all(counters.queued >= 0 for counters in outbox.counters().values())
+    assert record(3) in delivered(reader).values()
+    reader.close()
+    works_on(outbox, tmp_path, {})
+
+
 def test_newer_file_is_refused_and_untouched(tmp_path: Path) -> None:
     open_outbox(tmp_path).close()
     path = tmp_path / "outbox.db"

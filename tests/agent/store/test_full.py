@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import random
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +16,7 @@ import pytest
 from store_samples import BOOT, assert_balanced, delivered, open_outbox, record, settle
 
 from agent.record import StorageClass
-from agent.store import engine
+from agent.store import engine, room
 from agent.store.reader import OutboxReader
 from agent.store.rows import Change, OutboxFull
 
@@ -48,6 +52,32 @@ def test_file_size_limit(kind: str, tmp_path: Path) -> None:
     assert {d["reason"] for d in summary["drops"]} <= {"disk_full"}
     reader.close()
     outbox.close()
+
+
+@pytest.mark.parametrize("limit", [1_000_000, 2_000_000])
+def test_lives_within_a_file_size_limit(limit: int, tmp_path: Path) -> None:
+    """File and log at the limit at once: nothing could be taken out of either any more."""
+    unlimited, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        outbox = open_outbox(tmp_path)
+        rng = random.Random(1)
+        done = 0
+        for _ in range(150):
+            pads = [rng.randbytes(1_000).hex() for _ in range(50)]
+            change = Change([record(done + i, pad=pad) for i, pad in enumerate(pads)], BOOT)
+            try:
+                done += outbox.commit(change).n
+            except OutboxFull:
+                done += outbox.commit(change).n  # the log was emptied meanwhile
+        assert done == 150 * 50
+        reader = OutboxReader(tmp_path)
+        summary = assert_balanced(reader)
+        assert summary["queued"] >= 100 and summary["dropped"] == done - summary["queued"]
+        reader.close()
+        outbox.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (unlimited, hard))
 
 
 class Failing:
@@ -109,6 +139,17 @@ def test_directory_that_cannot_be_written(tmp_path: Path) -> None:
         open_outbox(tmp_path)
     (tmp_path / "outbox.db").rmdir()
     open_outbox(tmp_path).close()
+
+
+def test_lock_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a damaged file system answers is told with the directory and what to do."""
+
+    def damaged(*_: object, **__: object) -> int:
+        raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
+
+    monkeypatch.setattr(room.os, "open", damaged)
+    with pytest.raises(OutboxFull, match=rf"{tmp_path}: .*Bad message.*check that disk"):
+        open_outbox(tmp_path)
 
 
 def test_quota_drops_the_oldest_of_its_class_only(tmp_path: Path) -> None:

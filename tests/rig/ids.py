@@ -1,0 +1,62 @@
+"""The table of docs/rig.md: what each check of the rig shows, and which module has it.
+
+`python -m tests.rig.ids` writes it anew from the markers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.rig.place import CHECKOUT, HERE
+
+PAGE = CHECKOUT / "docs" / "rig.md"
+BEGIN, END = "<!-- ids: made by python -m tests.rig.ids -->\n", "<!-- end of ids -->\n"
+
+
+class _Collector:
+    def __init__(self) -> None:
+        self.rows: set[tuple[str, str, str]] = set()
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for item in session.items:
+            for marker in item.iter_markers("rig"):
+                identity, what = marker.args
+                self.rows.add((identity, what, item.path.name))
+
+
+def table() -> str:
+    """Markdown, a line for each thing that a check shows, by id. Collects in this process."""
+    found = _Collector()
+    os.environ["BRAIN_RIG_ALL"] = "1"
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", str(HERE)], [found])
+    lines = ["| id | what | where |", "|---|---|---|"]
+    for identity, what, module in sorted(found.rows, key=lambda row: (_natural(row[0]), row)):
+        lines.append(f"| {identity} | {what} | `{module}` |")
+    return "".join(line + "\n" for line in lines)
+
+
+def shown(page: Path = PAGE) -> str:
+    """The table as the page has it."""
+    return page.read_text().partition(BEGIN)[2].partition(END)[0]
+
+
+def _natural(identity: str) -> list[tuple[int, str]]:
+    """A4 before A10."""
+    return [(int(part or 0), "") if part.isdigit() else (0, part)
+            for part in re.split(r"(\d+)", identity)]  # fmt: skip
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--print"]:
+        sys.stdout.write(table())
+    else:
+        head, _, rest = PAGE.read_text().partition(BEGIN)
+        PAGE.write_text(head + BEGIN + table() + END + rest.partition(END)[2])
