@@ -67,7 +67,7 @@ def switched_on(rig: Rig, disk: Path, feed: Feed, ready_s: list[float]) -> tuple
         tap=rig.world().network.tap,
         before=installed() + BEFORE,
     )
-    units = Units(machine)
+    units = Units(machine, feed)
     units.until(lambda: all(state.ready for state in units.states().values()), "READY")
     basic = machine.shell("systemctl show -P ActiveEnterTimestampMonotonic basic.target")
     (run,) = units.show("run", properties="ActiveEnterTimestampMonotonic")
