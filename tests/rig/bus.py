@@ -74,4 +74,4 @@ def board(rig: Rig, **boot: Any) -> Bus:
         before=installed(),
         **boot,
     )
-    return Bus(rig, Units(guest), feed, world)
+    return Bus(rig, Units(guest, feed), feed, world)

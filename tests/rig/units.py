@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.rig.feed import Feed
 from tests.rig.lifecycle import State, toml
 from tests.rig.machine import Machine
 from tests.rig.network import BROKER, PORT
@@ -121,9 +122,10 @@ class Units:
     kind = "systemd"
     names = ("run", "gnss", "fms")
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, feed: Feed) -> None:
         """A guest that was booted with `installed()` before."""
         self.machine = machine
+        self.feed = feed
         self.sections = dict(SECTIONS)
         machine.shell(f"mkdir -p {FAULTS}")
 
