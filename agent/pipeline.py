@@ -161,7 +161,8 @@ class Pipeline:
             self._take_rest()
             if self._change is not None:
                 self._commit()
-            if self._change is None and self._waiting():
+            waiting = self._pending or self._marks or self._acked or self._refused
+            if self._change is None and (waiting or self._catalogue_changed):
                 self._commit()
         except BaseException as error:
             # The main thread sees it, says so and ends the process: PID 1 restarts it.
@@ -255,15 +256,8 @@ class Pipeline:
             self._durable(source, mark)
         self._committed()
 
-    def _waiting(self) -> bool:
-        own = self._pending or self._marks or self._acked or self._refused
-        return bool(own or self._catalogue_changed)
-
     def _gather(self) -> Change:
-        """All that waits as one change, which stays what it is until it is committed.
-
-        Whether a failed try was committed after all is known of this very change alone.
-        """
+        """All that waits as one change; whether a try happened is known of this object alone."""
         rows = self._clock.rows
         change = Change(
             records=self._pending,
