@@ -43,28 +43,44 @@ def accepted_in(logs: Iterable[str]) -> dict[str, int]:
 
 
 def books(ledger: Path, logs: Iterable[str]) -> Books:
-    """Compare what was accepted with what was booked."""
+    """Compare what was accepted with what was booked: accepted = delivered + dropped + lost.
+
+    What was booked beyond the last number that a log tells of is not counted: it was accepted too,
+    but the log had not said so when it was read.
+    """
     found = Books()
     with closing(_reader(ledger)) as db:
-        found.delivered = _one(db, "SELECT count(*) FROM record")
-        found.dropped = _one(db, "SELECT coalesce(sum(count), 0) FROM dropped")
+        db.execute("BEGIN")  # the cloud end goes on booking: all that follows is of one moment
+        booked_spans = _spans(db)
         # The same number with two contents: one of them is not what the vehicle recorded.
         found.invented = _one(db, "SELECT count(*) FROM conflict")
+        numbers = sum(last - first + 1 for spans in booked_spans.values() for first, last in spans)
+        records = _one(db, "SELECT count(*) FROM record")
+        accounts = _one(db, "SELECT coalesce(sum(count), 0) FROM dropped")
+        if numbers > records + accounts:
+            found.lost += numbers - records - accounts
+            found.examples.append(f"{numbers} numbers for {records} records, {accounts} dropped")
         for epoch, last in accepted_in(logs).items():
+            gaps = list(booked_spans.get(epoch, IntervalSet()).gaps(1, last))
+            lost = sum(gap_last - gap_first + 1 for gap_first, gap_last in gaps)
+            here = _one(db, "SELECT count(*) FROM record WHERE epoch=? AND seq<=?", epoch, last)
             found.accepted += last
-            covered = 1
-            spans = db.execute(
-                "SELECT first, last FROM span WHERE epoch=? ORDER BY first", (epoch,)
-            )
-            for span_first, span_last in spans.fetchall():
-                if span_first > covered and covered <= last:
-                    found.lost += min(span_first - 1, last) - covered + 1
-                    found.examples.append(f"{epoch[:8]} {covered} to {min(span_first - 1, last)}")
-                covered = max(covered, span_last + 1)
-            if covered <= last:
-                found.lost += last - covered + 1
-                found.examples.append(f"{epoch[:8]} {covered} to {last}")
+            found.delivered += here
+            found.dropped += last - lost - here
+            found.lost += lost
+            found.examples += [f"{epoch[:8]} {first} to {end}" for first, end in gaps]
     return found
+
+
+def since(found: Books, before: Books) -> dict[str, int]:
+    """What came between two looks at the same books; `lost` and `invented` of all of them."""
+    return {
+        "accepted": found.accepted - before.accepted,
+        "delivered": found.delivered - before.delivered,
+        "dropped": found.dropped - before.dropped,
+        "lost": found.lost,
+        "invented": found.invented,
+    }
 
 
 def uncovered(
@@ -83,10 +99,14 @@ def uncovered(
 
 def booked(ledger: Path) -> dict[str, IntervalSet]:
     """The numbers that the cloud end has booked, delivered or dropped, by epoch."""
-    found: dict[str, IntervalSet] = {}
     with closing(_reader(ledger)) as db:
-        for epoch, first, last in db.execute("SELECT epoch, first, last FROM span"):
-            found.setdefault(epoch, IntervalSet()).add(first, last)
+        return _spans(db)
+
+
+def _spans(db: sqlite3.Connection) -> dict[str, IntervalSet]:
+    found: dict[str, IntervalSet] = {}
+    for epoch, first, last in db.execute("SELECT epoch, first, last FROM span"):
+        found.setdefault(epoch, IntervalSet()).add(first, last)
     return found
 
 
@@ -124,5 +144,5 @@ def _reader(ledger: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, timeout=10.0)
 
 
-def _one(db: sqlite3.Connection, sql: str) -> int:
-    return int(db.execute(sql).fetchone()[0])
+def _one(db: sqlite3.Connection, sql: str, *values: object) -> int:
+    return int(db.execute(sql, values).fetchone()[0])

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tests.rig.books import Books
+from tests.rig.books import Books, since
 from tests.rig.feed import Feed
 from tests.rig.lifecycle import settle
 from tests.rig.network import World
@@ -36,13 +36,7 @@ class Bus:
     def settle(self, figures: dict[str, Any]) -> Books:
         """All that was accepted so far comes through; enter what came since the last time."""
         found = settle(self.units, self.world.ledger)
-        figures.update(
-            accepted=found.accepted - self._booked.accepted,
-            delivered=found.delivered - self._booked.delivered,
-            dropped=found.dropped - self._booked.dropped,
-            lost=found.lost,
-            invented=found.invented,
-        )
+        figures.update(since(found, self._booked))
         self._booked = found
         return found
 

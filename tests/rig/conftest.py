@@ -106,8 +106,12 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     reason = ""
     if report.skipped and isinstance(report.longrepr, tuple):
         reason = report.longrepr[2].removeprefix("Skipped: ")
-    for name, found in report.user_properties:
-        if name == "rig" and isinstance(found, dict):
+    shown = [found for name, found in report.user_properties if name == "rig"]
+    if report.failed and not shown and report.nodeid.startswith("tests/rig/"):
+        # The worker died with the test: nobody else will tell of it.
+        REPORT.enter(report.nodeid, "ended without a result", {}, "failed")
+    for found in shown:
+        if isinstance(found, dict):
             REPORT.enter(
                 found["id"], found["what"], found["figures"], VERDICTS[report.outcome], reason
             )

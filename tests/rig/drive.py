@@ -139,6 +139,12 @@ class Drive:
         again = int(values[names.index("RetransSegs")])
         return Wire(int(counts[0]), int(counts[1]), again)
 
+    def lost_packets(self) -> tuple[int, int]:
+        """Packets that netem has dropped on the radio, from the vehicle and to it."""
+        up = self.guest.shell("tc -s qdisc show dev 3g0")
+        down = self.guest.shell("ip netns exec modem tc -s qdisc show dev radio")
+        return _dropped(up), _dropped(down)
+
     def settles(self, timeout_s: float = 90.0) -> None:
         """The journey ends; wait until all that was accepted is delivered."""
         self.feed.stop()
@@ -219,3 +225,8 @@ def boottime_s() -> float:
 def connections(log: str) -> int:
     """How often the uplink came up."""
     return len(re.findall(r"uplink up", log))
+
+
+def _dropped(shown: str) -> int:
+    found = re.search(r"dropped (\d+)", shown)
+    return int(found[1]) if found else 0

@@ -1,6 +1,6 @@
-"""The table of docs/rig.md: what each check of the rig shows, and which module has it.
+"""The tables of docs/rig.md: what each check shows and where it is; what each unit cannot do.
 
-`python -m tests.rig.ids` writes it anew from the markers.
+`python -m tests.rig.ids` writes them anew from the markers and from tests/rig/sandbox.py.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.rig import sandbox
 from tests.rig.place import CHECKOUT, HERE
 
 PAGE = CHECKOUT / "docs" / "rig.md"
 BEGIN, END = "<!-- ids: made by python -m tests.rig.ids -->\n", "<!-- end of ids -->\n"
+SANDBOX = "<!-- sandbox: made by the same -->\n", "<!-- end of sandbox -->\n"
 
 
 class _Collector:
@@ -48,6 +50,11 @@ def shown(page: Path = PAGE) -> str:
     return page.read_text().partition(BEGIN)[2].partition(END)[0]
 
 
+def sandbox_shown(page: Path = PAGE) -> str:
+    """The table of the sandboxes as the page has it."""
+    return page.read_text().partition(SANDBOX[0])[2].partition(SANDBOX[1])[0]
+
+
 def _natural(identity: str) -> list[tuple[int, str]]:
     """A4 before A10."""
     return [(int(part or 0), "") if part.isdigit() else (0, part)
@@ -60,3 +67,6 @@ if __name__ == "__main__":
     else:
         head, _, rest = PAGE.read_text().partition(BEGIN)
         PAGE.write_text(head + BEGIN + table() + END + rest.partition(END)[2])
+        head, _, rest = PAGE.read_text().partition(SANDBOX[0])
+        rest = rest.partition(SANDBOX[1])[2]
+        PAGE.write_text(head + SANDBOX[0] + sandbox.markdown() + SANDBOX[1] + rest)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from simulator.wires.j1939_slcan import SlcanWire
 from simulator.wires.pty import boottime_ms
 from tests.rig.books import Books, accepted_in, booked, books, delivered, uncovered
 from tests.rig.feed import FULL_RATE
@@ -189,7 +190,11 @@ class Journey:
 
     def judge(self) -> dict[str, Any]:
         """What the world says: facts missing and values invented, by source."""
+        stick = self.feed.wires["fms"]
+        assert isinstance(stick, SlcanWire)
+        assert stick.transmitted == 0, "something was sent on the vehicle's bus"
         verdict = self.feed.judge(delivered(self.world.ledger, self.zero_ms))
+        assert min(verdict.facts.get(source, 0) for source in self.feed.wires) > 5, verdict.facts
         return {
             "facts": verdict.facts,
             "missing": sum(verdict.missing.values()),

@@ -15,6 +15,7 @@ from typing import Any
 
 from simulator.broker import write_config
 from simulator.processes import Process, Supervisor, ask, brain, free_port, listening, wait_for
+from tests.rig.books import Books
 from tests.rig.feed import Feed
 from tests.rig.lifecycle import State, toml
 from tests.rig.place import CHECKOUT, NoRig
@@ -61,6 +62,8 @@ class Laptop:
         }
         self.up = Process("up", brain("up", *self.where), self._log, env)
         self._world: list[Process] = []
+        self.booked = Books()
+        """What the report has of it so far."""
 
     # --- the world ----------------------------------------------------------------------------
 

@@ -189,6 +189,10 @@ def check(supervisor: Supervisor, row: Row) -> int:
     for name in supervisor.names:
         if name != row.target:
             assert after[name] == before[name], f"{name} was not to be touched: {row.situation}"
+    for name, of in supervisor.answer("status")["drivers"].items():
+        # What a driver's ring could not hold was never accepted, so no book would show it.
+        lost = {key: of["counters"].get(key, 0) for key in ("lost_samples", "lost_important")}
+        assert not any(lost.values()), f"{name}: {lost}: {row.situation}"
     return heal_ms
 
 

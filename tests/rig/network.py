@@ -32,6 +32,7 @@ class Network:
         self.tap = (self.name, "tap0")
         if not Path("/dev/net/tun").exists():
             raise NoRig("rig: not run: /dev/net/tun is missing, the guest can have no network")
+        _sweep()
         try:
             _ip("netns", "add", self.name)
             for command in (
@@ -46,13 +47,21 @@ class Network:
             raise NoRig(f"rig: not run: no network name space: {error.stderr.strip()}") from None
 
     def inside(self, *argv: str) -> list[str]:
-        """The command line that runs `argv` in the name space."""
-        return ["nsenter", f"--net=/run/netns/{self.name}", *argv]
+        """The command line that runs `argv` in the name space; it ends with whoever started it."""
+        return ["setpriv", "--pdeathsig", "KILL", "nsenter", f"--net=/run/netns/{self.name}", *argv]
 
     def close(self) -> None:
         """Remove it."""
         with contextlib.suppress(subprocess.CalledProcessError):
             _ip("netns", "delete", self.name)
+
+
+def _sweep() -> None:
+    """Remove what test processes left that were killed themselves."""
+    for left in Path("/run/netns").glob("brain-rig-*-*"):
+        if not Path(f"/proc/{left.name.split('-')[2]}").exists():
+            with contextlib.suppress(subprocess.CalledProcessError):
+                _ip("netns", "delete", left.name)
 
 
 def _ip(*arguments: str) -> None:

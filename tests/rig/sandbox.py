@@ -1,4 +1,4 @@
-"""What each unit can do and cannot: the table of docs and of test_systemd_sandbox.py."""
+"""What each unit can do and cannot: the table of docs/rig.md and of test_systemd_units.py."""
 
 from __future__ import annotations
 

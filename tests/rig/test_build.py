@@ -82,7 +82,8 @@ def test_a_test_that_runs_is_not_reported_as_not_run() -> None:
 
 
 def test_the_page_names_all_that_the_checks_show() -> None:
-    from tests.rig.ids import shown
+    from tests.rig.ids import sandbox_shown, shown
+    from tests.rig.sandbox import markdown
 
     ours = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     made = subprocess.run(
@@ -91,3 +92,4 @@ def test_the_page_names_all_that_the_checks_show() -> None:
     )  # fmt: skip
     assert made.stdout.count("\n| ") > 10
     assert shown() == made.stdout, "python -m tests.rig.ids writes it anew"
+    assert sandbox_shown() == markdown(), "python -m tests.rig.ids writes it anew"

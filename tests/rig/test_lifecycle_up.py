@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.rig.books import since
 from tests.rig.feed import Feed
 from tests.rig.laptop import Laptop
 from tests.rig.lifecycle import TABLE, Row, check, settle, until_whole
@@ -31,10 +32,11 @@ def laptop() -> Iterator[Laptop]:
 
 def noted(laptop: Laptop, figures: dict[str, Any]) -> None:
     found = settle(laptop, laptop.ledger)
-    figures.update(accepted=found.accepted, delivered=found.delivered, lost=found.lost)
+    figures.update(since(found, laptop.booked))
+    laptop.booked = found
 
 
-@pytest.mark.rig("S1", "brain up: READY without broker and state directory", slice=True)
+@pytest.mark.rig("S1-up", "brain up: READY without broker and state directory", slice=True)
 def test_ready_without_a_network(laptop: Laptop, figures: dict[str, Any]) -> None:
     assert not laptop.state_dir.exists()
     laptop.start()
@@ -50,7 +52,9 @@ def test_ready_without_a_network(laptop: Laptop, figures: dict[str, Any]) -> Non
     "situation",
     [
         pytest.param(
-            s, id=s.play.__name__, marks=pytest.mark.rig(s.id, f"brain up: {s.what}", slice=True)
+            s,
+            id=s.play.__name__,
+            marks=pytest.mark.rig(f"{s.id}-up", f"brain up: {s.what}", slice=True),
         )
         for s in SITUATIONS
     ],
@@ -60,7 +64,7 @@ def test_situation(laptop: Laptop, figures: dict[str, Any], situation: Situation
     noted(laptop, figures)
 
 
-@pytest.mark.rig("S5", "brain up: a reload starts and stops drivers", slice=True)
+@pytest.mark.rig("S5-up", "brain up: a reload starts and stops drivers", slice=True)
 def test_drivers_come_and_go_with_their_sections(laptop: Laptop, figures: dict[str, Any]) -> None:
     before, fms = laptop.states(), laptop.sections["drivers.fms"]
     laptop.configure(drivers__fms=None)
@@ -95,7 +99,7 @@ def alive(pid: int) -> bool:
             id=f"{row.target}-{at}",
             # The two that wait for a loop's allowance and a watchdog are for the long run.
             marks=pytest.mark.rig(
-                row.id, f"brain up: {row.situation}", slice=row.id not in ("A12", "I2")
+                f"{row.id}-up", f"brain up: {row.situation}", slice=row.id not in ("A12", "I2")
             ),
         )
         for at, row in enumerate(TABLE)

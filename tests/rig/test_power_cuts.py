@@ -41,7 +41,7 @@ def test_power_cuts_under_load(rig: Rig) -> None:
     assert verify["problems"] == [], told
     assert verdict["missing"] == 0 and verdict["invented"] == 0, told
     # Each of them on a machine of its own; where others share it, one may wait for its turn.
-    assert sorted(journey.ready_s)[CUTS // 2] < READY_S, journey.ready_s
+    assert max(journey.ready_s) < READY_S, journey.ready_s
 
 
 @pytest.mark.rig("A7", "brown-out: power cuts while the agent starts, a backlog on flash")
@@ -62,6 +62,7 @@ def test_brown_out(rig: Rig) -> None:
     found, audit = journey.arrive()
     rig.note_books(found, runs=BROWN_OUTS + 1)
     rig.note(heal_ms=round(journey.ready_s[-1] * 1000))
+    assert max(journey.ready_s) < READY_S, journey.ready_s
     assert found.lost == 0 and found.invented == 0, f"{found}, {audit}"
     assert audit["balanced"] and audit["queued"] == 0 and not onboard.verify()["problems"], audit
 

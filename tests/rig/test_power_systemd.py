@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -21,10 +22,11 @@ mount --bind /data/brain {STATE}
 printf '%s\\n' '[Service]' 'StandardError=append:/rig/{LOG}' \\
 	>/etc/systemd/system/{unit("run")}.d/log.conf
 """
-CUTS = 2
+CUTS = max(2, int(os.environ.get("BRAIN_RIG_CUTS", "20")) // 10)
 READY_S = 10.0
 
 
+@pytest.mark.timeout(120 + 60 * CUTS)
 @pytest.mark.rig("A4-systemd", "power cut under the shipped units; READY 10 s after basic.target")
 def test_power_cuts_under_systemd(rig: Rig) -> None:
     world, feed, disk = rig.world(), rig.feed(), rig.disk(megabytes=64)
@@ -53,8 +55,7 @@ def test_power_cuts_under_systemd(rig: Rig) -> None:
     rig.note(heal_ms=round(max(ready_s) * 1000))
     assert told.lost == 0 and told.invented == 0 and told.accepted > 0, (told, audit)
     assert audit["balanced"] and audit["gaps"] == 0 and verify["problems"] == [], (audit, verify)
-    # Of a machine of its own; where others share it, one boot may wait for its turn.
-    assert sorted(ready_s)[CUTS // 2] < READY_S, ready_s
+    assert max(ready_s) < READY_S, ready_s
 
 
 def switched_on(rig: Rig, disk: Path, feed: Feed, ready_s: list[float]) -> tuple[Units, Path]:
