@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from tests.rig.books import Books, since
 from tests.rig.feed import Feed
+from tests.rig.install import installed
 from tests.rig.lifecycle import settle
 from tests.rig.network import World
 from tests.rig.rig import Rig
-from tests.rig.units import Units, installed
+from tests.rig.units import Units
 
 
 class Dated(NamedTuple):

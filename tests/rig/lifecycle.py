@@ -15,9 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from simulator.emission import NO_FAULTS
 from tests.rig.books import Books, books
-from tests.rig.feed import Feed
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,6 @@ class Supervisor(Protocol):
 
     kind: str
     names: tuple[str, ...]
-    feed: Feed
 
     def states(self) -> dict[str, State]: ...
     def whole(self) -> bool: ...
@@ -44,6 +41,7 @@ class Supervisor(Protocol):
     def log(self, since: str = "") -> str: ...
     def until(self, fact: Callable[[], object], what: str, timeout_s: float = 60.0) -> None: ...
     def answer(self, *argv: str) -> dict[str, Any]: ...
+    def hold_over(self) -> tuple[dict[str, Any], dict[str, Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -60,8 +58,6 @@ class Row:
     inject: Callable[[Supervisor], None]
     restarts: int = 1
     said: Mapping[str, str] = field(default_factory=dict)
-    then: Callable[[Supervisor], None] = lambda _: None
-    """Done once the target was started again."""
     limit_s: float = 90.0
 
 
@@ -71,17 +67,6 @@ def breaks(name: str, *faults: str) -> Callable[[Supervisor], None]:
 
 def sends(name: str, number: int) -> Callable[[Supervisor], None]:
     return lambda supervisor: supervisor.signal(name, number)
-
-
-def hangs_on_a_silent_bus(supervisor: Supervisor) -> None:
-    """Silent, because a serial line of the guest that was closed with its buffer full may stay deaf
-    when it is opened again: a matter of User-Mode Linux, not of what is tested."""
-    supervisor.feed.faults = frozenset({("can_silent", "fms")})
-    supervisor.break_it("fms", "hang")
-
-
-def the_bus_speaks(supervisor: Supervisor) -> None:
-    supervisor.feed.faults = NO_FAULTS
 
 
 def leaks(supervisor: Supervisor) -> None:
@@ -123,8 +108,7 @@ TABLE = [
         "I2",
         "a driver's loop hangs: killed by its watchdog, its sibling and the coordinator go on",
         "fms",
-        hangs_on_a_silent_bus,
-        then=the_bus_speaks,
+        breaks("fms", "hang"),
         said={
             "any": r"(?s)fms: stalled: the driver does not beat.*" + _STACK.removeprefix("(?s)"),
             "systemd": r"Watchdog timeout",
@@ -176,7 +160,6 @@ def check(supervisor: Supervisor, row: Row) -> int:
         f"{row.target} is started again: {row.situation}",
         row.limit_s,
     )
-    row.then(supervisor)
     until_whole(supervisor)
     heal_ms = round((time.monotonic() - began) * 1000)
     for kind, pattern in row.said.items():
@@ -205,7 +188,7 @@ def settle(supervisor: Supervisor, ledger: Path) -> Books:
     """Everything that was accepted until now reaches the far end; the agent's own books agree."""
     log = supervisor.log()
     supervisor.until(lambda: books(ledger, [log]).lost == 0, "all that was accepted is delivered")
-    audit, verify = supervisor.answer("audit"), supervisor.answer("outbox", "verify")
+    audit, verify = supervisor.hold_over()
     assert audit["accepted"] == audit["acknowledged"] + audit["queued"] + audit["dropped"], audit
     assert verify["sound"] is True, verify
     found = books(ledger, [log])

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from tests.rig.lifecycle import Supervisor, until_whole
 from tests.rig.program import Ended
@@ -29,6 +29,7 @@ class Place(Supervisor, Protocol):
     def outbox_exists(self) -> bool: ...
     def outbox_held(self) -> AbstractContextManager[int]: ...
     def second(self) -> tuple[Ended, float]: ...
+    def hush(self, name: str) -> None: ...
     def read_only(self, state: bool) -> None: ...
     def ignition_off(self) -> float: ...
 
@@ -40,11 +41,12 @@ UNWRITABLE = r"(state directory \S+ is not writable|Failed to set up .*Read-only
 
 @dataclass(frozen=True)
 class Situation:
-    """`play` brings it about, asserts what is owed and leaves an agent that will be whole."""
+    """`play` brings it about, asserts what is owed and leaves an agent that will be whole; it may
+    return figures for the report."""
 
     id: str
     what: str
-    play: Callable[[Place], None]
+    play: Callable[[Place], dict[str, Any] | None]
 
 
 def says(place: Place, since: str, pattern: str, timeout_s: float = 40.0) -> None:
@@ -116,6 +118,7 @@ def driver_reloaded(place: Place) -> None:
         "a problem in status",
     )
     since = place.mark()
+    place.hush("gnss")
     place.configure(drivers__gnss=re.sub("port = .*", 'port = "/dev/nowhere"', was))
     place.reload("gnss")
     says(place, since, "gnss: configuration read again: applied: port.*/dev/nowhere: no such port")
@@ -169,7 +172,7 @@ def state_read_only(place: Place) -> None:
         assert of["counters"]["lost_samples"] == 0, name
 
 
-def ignition_off(place: Place) -> None:
+def ignition_off(place: Place) -> dict[str, Any]:
     """SIGTERM, 2 s to live, SIGKILL: what was accepted is committed; the outbox was closed."""
     took_s = place.ignition_off()
     since = place.mark()
@@ -178,6 +181,7 @@ def ignition_off(place: Place) -> None:
     # A system call is dear in the guest: there the kill may come; the outbox is whole even so.
     assert took_s < 2 or place.kind == "systemd", took_s
     says(place, since, r"outbox \S+ \(clean\)" if took_s < 2 else r"outbox \S+ \(\w+\)")
+    return {"stop_s": round(took_s, 2)}
 
 
 def invalid_at_the_start(place: Place) -> None:

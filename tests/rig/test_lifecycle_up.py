@@ -60,7 +60,7 @@ def test_ready_without_a_network(laptop: Laptop, figures: dict[str, Any]) -> Non
     ],
 )
 def test_situation(laptop: Laptop, figures: dict[str, Any], situation: Situation) -> None:
-    situation.play(laptop)
+    figures.update(situation.play(laptop) or {})
     noted(laptop, figures)
 
 

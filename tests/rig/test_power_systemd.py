@@ -11,8 +11,9 @@ import pytest
 from tests.rig.books import accepted_in, booked, books, uncovered
 from tests.rig.feed import Feed
 from tests.rig.image import extract, look
+from tests.rig.install import STATE, installed, unit
 from tests.rig.rig import Rig
-from tests.rig.units import STATE, Units, installed, unit
+from tests.rig.units import Units
 
 LOG = "log"
 # The journal is on the disk that loses its power: what was said goes to a file of the host too.

@@ -76,7 +76,7 @@ def test_a_clock_at_1970(bus: Bus, figures: dict[str, Any]) -> None:
     ],
 )
 def test_situation(bus: Bus, figures: dict[str, Any], situation: Situation) -> None:
-    situation.play(bus.units)
+    figures.update(situation.play(bus.units) or {})
     bus.settle(figures)
 
 

@@ -12,13 +12,13 @@ import pytest
 
 from agent.alarms import Alarm
 from tests.rig.bus import Bus, board
+from tests.rig.install import CANARY, PYTHON, SRC, WATCHDOG_S, unit
 from tests.rig.lifecycle import TABLE as SITUATIONS
 from tests.rig.lifecycle import check, until_whole
 from tests.rig.place import NoRig
 from tests.rig.program import GuestFailed
 from tests.rig.rig import Rig
 from tests.rig.sandbox import TABLE, UNITS
-from tests.rig.units import CANARY, PYTHON, SRC, WATCHDOG_S, unit
 
 PROBE = f"{SRC}/tests/rig/guest/probe.py"
 # Everything else is as shipped: only what is started differs, and that it may end.

@@ -1,7 +1,6 @@
-"""The agent under systemd in a guest: units installed as a package would, spoken to through PID 1.
+"""The agent under systemd in a guest: the units that install.py installed, spoken to through PID 1.
 
-What differs from a vehicle is in `RIG_FILES`, nowhere else. What a test lays over a unit besides
-comes through `drop_in` and says why.
+What a test lays over a unit besides comes through `drop_in` and says why.
 """
 
 from __future__ import annotations
@@ -11,42 +10,14 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from tests.rig.feed import Feed
+from tests.rig.install import CONFIG, FAULTS, NAMES, PYTHON, SECTIONS, STATE, unit
 from tests.rig.lifecycle import State, toml
 from tests.rig.machine import Machine
-from tests.rig.network import BROKER, PORT
 from tests.rig.network import VEHICLE as ADDRESS
 from tests.rig.program import Ended
-
-CONFIG = "/etc/brain/brain.toml"
-WATCHDOG_S = 8
-"""Instead of 20 s and 10 s, to wait less. Before that the coordinator allows a loop 15 s and a host
-its driver 10 s, as shipped."""
-CANARY = "canary-7Yt3-password"
-STATE = "/var/lib/brain"
-FAULTS = "/run/rig-faults"
-SRC, PYTHON = "/opt/brain/src", "/opt/brain/venv/bin/python"
-BROKEN = f"{SRC}/tests/rig/broken/on_demand"
-SOCKETS = ("brain-ingest.socket", "brain-control.socket")
-
-INSTALL = """
-cd /opt/brain/src/systemd
-install -D -m 644 -t /usr/lib/systemd/system *.service *.socket
-for folder in *.d; do install -D -m 644 -t "/usr/lib/systemd/system/$folder" "$folder"/*; done
-install -D -m 644 brain.sysusers.conf /usr/lib/sysusers.d/brain.conf
-install -D -m 644 -t /usr/lib/udev/rules.d 99-brain.rules
-systemd-sysusers
-for unit in {units}; do
-	mkdir -p "/etc/systemd/system/$unit.d"
-	printf '%s\\n' '[Service]' 'WatchdogSec={watchdog_s}s' \\
-		'Environment=PYTHONPATH={broken} BRAIN_RIG_FAULTS={faults}' \\
-		>"/etc/systemd/system/$unit.d/rig.conf"
-done
-systemctl enable -q {sockets} {units}
-"""
 
 HOLDER = """
 import os, signal, sys
@@ -57,6 +28,13 @@ print("held by", os.getpid(), flush=True)
 signal.pause()
 """
 
+HOLD_OVER = f"""
+from agent.cli.main import main
+where = ["--json", "--config", {CONFIG!r}, "--run-dir", "/run/brain", "--state-dir", {STATE!r}]
+main(["audit", *where])
+main(["outbox", "verify", *where])
+"""
+
 # The clock of the guest decides: a request from the host takes time of its own.
 IGNITION_OFF = """
 began=$(cut -d' ' -f1 /proc/uptime)
@@ -64,63 +42,19 @@ systemctl stop --no-block {units}
 for i in $(seq 20); do
 	sleep 0.1
 	took=$(awk "{{print \\$1 - $began}}" /proc/uptime)
-	systemctl show -P ActiveState {units} | grep -qv inactive || break
+	systemctl show -P ActiveState {units} | grep -qE '^(de)?activ' || break
 	[ "$(awk "BEGIN {{print ($took > 2)}}")" = 1 ] && systemctl kill -s KILL {units} && break
 done
 systemctl stop {units}
 echo $took
 """
 
-RIG_FILES = {
-    # Lines on the board itself have no ID_PATH by which the shipped rules could name them.
-    "/etc/udev/rules.d/99-rig.rules": (
-        'KERNEL=="ttyS0", SYMLINK+="gnss", GROUP="brain-gnss", MODE="0660"\n'
-        'KERNEL=="ttyS1", SYMLINK+="can-usb", GROUP="brain-fms", MODE="0660"\n'
-    ),
-    # A stick that speaks SLCAN is a ttyUSB or a ttyACM on a vehicle.
-    "/etc/systemd/system/brain-driver@fms.service.d/line.conf": (
-        "[Service]\nDeviceAllow=char-ttyS rw\n"
-    ),
-}
-
-SECTIONS = {
-    "vehicle": 'id = "bus-4021"\n',
-    "agent": 'log_level = "debug"\n',
-    "uplink": (
-        f'broker = "{BROKER}"\nport = {PORT}\n'
-        'username = "bus"\npassword = "file:/etc/brain/password"\n'
-    ),
-    "drivers.gnss": 'type = "gnss_nmea0183"\nport = "/dev/gnss"\n',
-    "drivers.fms": 'type = "fms_j1939"\ninterface = "slcan"\nchannel = "/dev/can-usb"\n',
-}
-
-
-def unit(name: str) -> str:
-    """The unit of `run` or of a driver."""
-    return "brain.service" if name == "run" else f"brain-driver@{name}.service"
-
-
-def installed() -> str:
-    """The script that installs all, for Boot.before. Faults on demand can be had from each unit:
-    see tests/rig/broken/on_demand; without a signal they change nothing."""
-    script = INSTALL.format(
-        units=" ".join(map(unit, Units.names)),
-        sockets=" ".join(SOCKETS),
-        broken=BROKEN,
-        faults=FAULTS,
-        watchdog_s=WATCHDOG_S,
-    )
-    texts = {**RIG_FILES, CONFIG: toml(SECTIONS), "/etc/brain/password": f"{CANARY}\n"}
-    for path, text in texts.items():
-        script += f"mkdir -p '{Path(path).parent}'\ncat >'{path}' <<'END'\n{text}END\n"
-    return script + "chown brain /etc/brain/password\nchmod 400 /etc/brain/password\n"
-
 
 class Units:
     """What PID 1 of the guest does with the shipped units. Names are `run` and the drivers'."""
 
     kind = "systemd"
-    names = ("run", "gnss", "fms")
+    names = NAMES
 
     def __init__(self, machine: Machine, feed: Feed) -> None:
         """A guest that was booted with `installed()` before."""
@@ -164,6 +98,8 @@ class Units:
     def stop(self, *names: str) -> None:
         """Stop units, all without names, the drivers first, and wait."""
         wanted = names or self.names
+        for name in wanted:
+            self.hush(name)
         for group in ([n for n in wanted if n != "run"], [n for n in wanted if n == "run"]):
             if group:
                 self.machine.shell(f"systemctl stop {' '.join(map(unit, group))}")
@@ -171,6 +107,11 @@ class Units:
     def reload(self, *names: str) -> None:
         """`systemctl reload` of units."""
         self.machine.shell(f"systemctl reload {' '.join(map(unit, names))}")
+
+    def hush(self, name: str) -> None:
+        """A driver's device says nothing until the driver runs again: see Feed.silent."""
+        if name != "run":
+            self.feed.silent.add(name)
 
     def outbox_exists(self) -> bool:
         """Whether the coordinator has made its outbox."""
@@ -200,6 +141,8 @@ class Units:
 
     def ignition_off(self) -> float:
         """SIGTERM to all; SIGKILL after 2 s. Seconds that the slowest took to end."""
+        for name in self.names:
+            self.hush(name)
         units = " ".join(map(unit, self.names))
         return float(self.machine.shell(IGNITION_OFF.format(units=units)).split()[-1])
 
@@ -229,6 +172,9 @@ class Units:
     def whole(self) -> bool:
         """Whether all run, the devices are there and the uplink is up."""
         shown = self.show(*self.names, properties="SubState,StatusText")
+        for name, of in zip(self.names, shown, strict=True):
+            if of["SubState"] == "running":
+                self.feed.silent.discard(name)
         run, *drivers = [of["StatusText"] for of in shown]
         return (
             all(of["SubState"] == "running" for of in shown)
@@ -239,6 +185,7 @@ class Units:
 
     def signal(self, name: str, number: int) -> None:
         """A signal to its main process."""
+        self.hush(name)
         self.machine.shell(f"systemctl kill --kill-whom=main -s {int(number)} {unit(name)}")
 
     def break_it(self, name: str, *faults: str) -> None:
@@ -272,6 +219,12 @@ class Units:
         """The same with --json; exit codes are the caller's affair."""
         ended = self.brain(*argv, "--json", check=False)
         return dict(ended.json()) if "{" in ended.output else {}
+
+    def hold_over(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """`brain audit` and `brain outbox verify`, in one process: a start costs seconds here."""
+        output = self.machine.run(PYTHON, "-c", HOLD_OVER).output
+        audit, end = json.JSONDecoder().raw_decode(output)
+        return audit, json.loads(output[end:])
 
     def journal(self, *matches: str) -> list[dict[str, Any]]:
         """Entries of the journal with all their fields."""
