@@ -55,11 +55,11 @@ def books(ledger: Path, logs: Iterable[str]) -> Books:
         # The same number with two contents: one of them is not what the vehicle recorded.
         found.invented = _one(db, "SELECT count(*) FROM conflict")
         numbers = sum(last - first + 1 for spans in booked_spans.values() for first, last in spans)
-        records = _one(db, "SELECT count(*) FROM record")
+        rows = _one(db, "SELECT count(*) FROM record")
         accounts = _one(db, "SELECT coalesce(sum(count), 0) FROM dropped")
-        if numbers > records + accounts:
-            found.lost += numbers - records - accounts
-            found.examples.append(f"{numbers} numbers for {records} records, {accounts} dropped")
+        if numbers > rows + accounts:
+            found.lost += numbers - rows - accounts
+            found.examples.append(f"{numbers} numbers for {rows} records, {accounts} dropped")
         for epoch, last in accepted_in(logs).items():
             gaps = list(booked_spans.get(epoch, IntervalSet()).gaps(1, last))
             lost = sum(gap_last - gap_first + 1 for gap_first, gap_last in gaps)
@@ -132,6 +132,12 @@ def latencies_ms(ledger: Path, zero_ms: Mapping[str, int], kinds: str = "sample"
             "SELECT boot, boottime_ms, received_boottime_ms FROM record WHERE kind = ?", (kinds,)
         ).fetchall()
     return sorted(received - at - zero_ms[boot] for boot, at, received in rows)
+
+
+def records(ledger: Path) -> int:
+    """How many records the cloud end has booked by now."""
+    with closing(_reader(ledger)) as db:
+        return _one(db, "SELECT count(*) FROM record")
 
 
 def highest(ledger: Path) -> dict[str, int]:

@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator.emission import NO_FAULTS, ActiveFaults
-from tests.rig.books import Books, accepted_in, books, delivered, highest, latencies_ms
+from tests.rig.books import (
+    Books,
+    accepted_in,
+    books,
+    delivered,
+    highest,
+    latencies_ms,
+    records,
+)
 from tests.rig.onboard import SERIAL_DRIVERS, Onboard
 from tests.rig.rig import Rig
 
@@ -103,7 +111,7 @@ class Drive:
 
     def counted(self) -> int:
         """How many records the cloud end has."""
-        return books(self.world.ledger, []).delivered
+        return records(self.world.ledger)
 
     def delivers(self, records: int, timeout_s: float = 60.0) -> float:
         """Wait until so many records more have arrived; seconds that it took."""
