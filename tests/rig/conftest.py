@@ -72,9 +72,19 @@ def figures(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 @pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, None]:
+    """What a fixture finds missing is "not run" too."""
+    _not_run((yield))
+
+
+@pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, None]:
     """What the kernel or the machine lacks is "not run", never "passed"."""
-    outcome = yield
+    _not_run((yield))
+
+
+def _not_run(outcome: Any) -> None:
+    """Turn a NoRig into a skip with its line."""
     if outcome.excinfo is not None and issubclass(outcome.excinfo[0], NoRig):
         try:
             pytest.skip(str(outcome.excinfo[1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,6 +150,8 @@ class Laptop:
         steps = [["mount", "--bind", "S", "S"], ["mount", "-o", "remount,bind,ro", "S"]]
         for step in steps if state else [["umount", "S"]]:
             argv = [str(self.state_dir) if word == "S" else word for word in step]
+            if shutil.which(step[0]) is None:
+                raise NoRig(f"rig: not run: {step[0]} is missing: apt install mount")
             done = subprocess.run(argv, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise NoRig(f"rig: not run: no mount on this machine: {done.stderr.strip()}")
