@@ -51,16 +51,16 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     except NoRig as reason:
         pytest.skip(str(reason))
     request.node.stash[FIGURES] = made.figures
-    failed = request.session.testsfailed
     try:
         yield made
     finally:
         made.close()
-    if made.has_cloud and request.session.testsfailed == failed:
+    if made.has_cloud and request.node.stash.get(PASSED, False):
         assert "lost" in made.figures, "records without books: note_books"
 
 
 FIGURES: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
+PASSED: pytest.StashKey[bool] = pytest.StashKey()
 
 
 @pytest.fixture
@@ -99,7 +99,9 @@ def pytest_runtest_makereport(
     """Send what a test with the marker has found with its result: workers have no report."""
     outcome = yield
     result: pytest.TestReport = outcome.get_result()
-    if result.when != "call" and result.passed:
+    if result.when == "call":
+        item.stash[PASSED] = result.passed
+    elif result.passed:
         return
     for marker in item.iter_markers("rig"):  # one that shows several things has several
         identity, what = marker.args
