@@ -37,6 +37,8 @@ class Report:
         if verdict == "passed":
             # The fixture `rig` has seen to it that whoever ran an agent kept the books.
             figures = {"runs": 1, **dict.fromkeys(BOOKS, 0), **figures}
+        elif verdict == "not run":
+            figures = {}
         for name, value in figures.items():
             before = check.get(name)
             if name in SUMS and before is not None:

@@ -98,8 +98,19 @@ def can(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Can]:
     yield from guest_with_can(tmp_path_factory.mktemp("can"))
 
 
-@pytest.mark.rig("K4", "the same frames through SLCAN and SocketCAN: the same values in one order")
-@pytest.mark.parametrize("name", ["simulated", *RECORDED])
+SAME = "frames through SLCAN and SocketCAN: the same values in one order"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("simulated", marks=pytest.mark.rig("K4", f"simulated {SAME}")),
+        *(
+            pytest.param(name, marks=pytest.mark.rig("K4-recorded", f"recorded {SAME}"))
+            for name in RECORDED
+        ),
+    ],
+)
 def test_same_values_in_the_same_order(rig: Rig, can: Can, name: str) -> None:
     frames = simulated() if name == "simulated" else recorded(name)
     (can.machine.control / "lines").write_bytes(b"".join(frames).replace(b"\r", b"\n"))

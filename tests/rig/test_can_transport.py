@@ -119,10 +119,5 @@ def test_interleaved_broadcasts(rig: Rig, can: Can) -> None:
 @pytest.mark.rig("E9", "a second socket: of all that was on any interface, the driver sent nothing")
 def test_nothing_was_transmitted(rig: Rig, can: Can) -> None:
     """Last: it ends the second socket, which has heard all tests before it in this guest."""
-    channel = can.interface()
-    driver = can.driver(channel)
-    can.send(channel, ["18FEF100#F30032FFFFFFFFFF"] * 10)
-    driver.read(10)
-    assert driver.stop() == ""
-    assert can.heard() == {"frames": can.sent, "errors": 0, "lost": 0}
+    can.ends_unheard()
     rig.note(runs=1, bus_frames=can.sent, transmitted=0)

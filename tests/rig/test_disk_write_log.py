@@ -105,7 +105,7 @@ def test_every_flush_keeps_what_was_accepted(rig: Rig) -> None:
     chance = random.Random(journey.seed)
     between = sorted(chance.randrange(len(replay.entries)) for _ in range(BETWEEN))
     cuts = sorted([(cut, 0) for cut in at_flush] + [(cut, n) for n, cut in enumerate(between, 1)])
-    image, told = rig.directory / "image", 0
+    image, told, last = rig.directory / "image", 0, Found()
     gone: dict[str, IntervalSet] = {}
     for cut, seed in cuts:
         replay.flushed(cut)
@@ -121,10 +121,16 @@ def test_every_flush_keeps_what_was_accepted(rig: Rig) -> None:
         assert not marked.lost_at(mark, found), f"{where}: {marked.lost_at(mark, found)} lost"
         if not seed:
             stays_gone(gone, found, where)
+            last = found
     replay.close()
     assert len(at_flush) > 60 and told > len(cuts) / 2
-    rig.note(runs=len(cuts), accepted=journey.accepted(), lost=0, invented=0)
-    rig.note(flushes=len(at_flush))
+    # At the end of the log: what the far end has, what waits in the image, and nothing else.
+    books = journey.books()
+    nowhere = uncovered(accepted_in(journey.logs), last.held, booked(journey.world.ledger))
+    assert not nowhere and books.invented == 0, (nowhere, books)
+    books.lost = sum(span.last - span.first + 1 for _, span in nowhere)
+    rig.note_books(books, runs=len(cuts))
+    rig.note(flushes=len(at_flush), queued=last.queued)
     # A drive that says it flushed and did not: the same check must see that.
     replay, durable = marked.replay("stale")
     replay.flushed(next(cut for cut in at_flush if mark_before(replay.entries, cut)))

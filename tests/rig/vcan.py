@@ -157,6 +157,15 @@ class Can:
         ended = self._ear.wait(20)
         return dict(json.loads(ended.output.splitlines()[-1]))
 
+    def ends_unheard(self) -> None:
+        """A driver reads once more; of all that was ever on any interface, none sent a frame."""
+        channel = self.interface()
+        driver = self.driver(channel)
+        self.send(channel, ["18FEF100#F30032FFFFFFFFFF"] * 10)
+        driver.read(10)
+        assert driver.stop() == ""
+        assert self.heard() == {"frames": self.sent, "errors": 0, "lost": 0}
+
 
 def guest_with_can(directory: Path) -> Iterator[Can]:
     """For a fixture of a module: one guest for all of its tests, which skip where there is none."""
