@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+DEV    := $(VENV)/.installed-dev
 PIP    := $(BIN)/pip install -q --disable-pip-version-check
 
 DURATION ?= 90
@@ -37,10 +38,17 @@ $(STAMP): requirements.lock pyproject.toml
 		{ tail -20 $(VENV)/install.log; echo "Installing failed: is a package index reachable?"; rm -rf $(VENV); exit 1; }
 	@touch $(STAMP)
 
+# What only checks and tests need comes on top.
+$(DEV): $(STAMP) requirements-dev.lock
+	@echo "Installing what checks and tests need (once) ..."
+	@$(PIP) --require-hashes -r requirements-dev.lock >>$(VENV)/install.log 2>&1 || \
+		{ tail -20 $(VENV)/install.log; echo "Installing failed: is a package index reachable?"; exit 1; }
+	@touch $(DEV)
+
 simulate: $(STAMP)
 	@$(BIN)/brain simulate $(SIMULATE)
 
-check: $(STAMP) systemd-analyze
+check: $(DEV) systemd-analyze
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -71,7 +79,7 @@ packages:
 # Two at a time: much of it waits for real seconds to pass.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test: $(STAMP) packages
+test: $(DEV) packages
 	$(PYTEST) tests --ignore=tests/cloud
 	$(BIN)/python -m pytest tests/cloud
 
@@ -79,7 +87,7 @@ test: $(STAMP) packages
 # CUTS: how many power cuts under load. 25 minutes on 2 cores; docs/rig.md.
 CUTS ?= 20
 .PHONY: test-rig rig-kernel
-test-rig: $(STAMP) packages
+test-rig: $(DEV) packages
 	@BRAIN_RIG_ALL=1 BRAIN_RIG_CUTS=$(CUTS) BRAIN_RIG_REPORT=rig-report.json $(PYTEST) tests/rig
 
 # ISO-TP, V4L2, USB, GPIO and TPM need a kernel that Debian does not build: once, 5 to 20 minutes.
@@ -88,24 +96,26 @@ rig-kernel:
 
 # Fifty random runs in a row, one kill after the other: the long form of the tests in tests/hil.
 RUNS ?= 50
-test-kills: $(STAMP)
+test-kills: $(DEV)
 	$(BIN)/python tests/hil/random_kills.py --runs $(RUNS)
 
-bench: $(STAMP)
+bench: $(DEV)
 	@for script in start receive_decode uplink_codec flash_bytes throughput full_bus; do \
 		echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; echo; done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-lock: $(STAMP)
+COMPILE := $(BIN)/python -m piptools compile -q --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--no-emit-trusted-host --allow-unsafe --strip-extras --no-header --no-annotate
+
+lock: $(DEV)
 	@$(BIN)/python -m piptools --version >/dev/null 2>&1 || $(BIN)/pip install -q pip-tools
-	$(BIN)/python -m piptools compile -q --extra sim --extra dev --generate-hashes --no-emit-index-url \
-		--no-emit-find-links --no-emit-trusted-host --allow-unsafe --strip-extras --no-header --no-annotate \
-		-o requirements.lock pyproject.toml
+	$(COMPILE) --extra sim --extra build -o requirements.lock pyproject.toml
+	$(COMPILE) --extra sim --extra build --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
 
 # Each end generates its own module from the one description both share.
-proto: $(STAMP)
+proto: $(DEV)
 	for side in agent/uplink cloud; do \
 		$(BIN)/python -m grpc_tools.protoc -Iconfig --python_out=$$side --pyi_out=$$side config/telemetry.proto; \
 		sed -i 's/, _Mapping\]/, _Mapping[str, object]]/g' $$side/telemetry_pb2.pyi; done
