@@ -36,13 +36,13 @@ def _readings(t: float, number: int, sa: int, payload: bytes) -> Iterator[Mappin
     pgn = PGNS.get(number)
     if pgn is None:
         return
-    for spn, value, state, plausible in pgn.read(payload):
+    for spn, value, state, plausible, path, _ in pgn.read(payload):
         line: dict[str, object] = {
             "t": t,
             "pgn": number,
             "sa": sa,
             "spn": spn.number,
-            "signal": spn.path,
+            "signal": path,
             "value": value,
             "state": "value" if state is None else state.value,
             "unit": spn.unit,

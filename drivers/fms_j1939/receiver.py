@@ -196,13 +196,15 @@ class Receiver:
         sender.stated_ms = at_ms
         values: dict[str, Scalar] = {}
         states: dict[str, State] = {}
-        for spn, value, state, plausible in followed.pgn.read(payload):
+        for _, _, state, plausible, path, stated in followed.pgn.read(payload):
+            if path is None:
+                continue
             if state is not None:
-                states[spn.path] = state
-            elif value is None or not plausible:
-                states[spn.path] = State.IMPLAUSIBLE
+                states[path] = state
+            elif stated is None or not plausible:
+                states[path] = State.IMPLAUSIBLE
             else:
-                values[spn.path] = value
+                values[path] = stated
         return Statement(followed.pgn.group, values, states) if values or states else None
 
     def _learn(self, key: bytes, whole: bytes, frame: Frame) -> None:

@@ -52,14 +52,17 @@ def raw_state(raw: int, bits: int) -> State | None:
 class Reading(NamedTuple):
     """One SPN of one message: `value` is None exactly where `state` is set.
 
-    `plausible` is False for a value beyond the limits of its signal, such as the -273 degC of a
-    sender that fills what it does not support with zeros.
+    `value` is in the unit of the standard, `stated` the same in the unit of the signal. `plausible`
+    is False for a value beyond the limits of its signal, such as the -273 degC of a sender that
+    fills what it does not support with zeros. `path`: the signal, None where the parameter is none.
     """
 
     spn: Spn
     value: Scalar | None
     state: State | None
     plausible: bool
+    path: str | None
+    stated: Scalar | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +133,19 @@ class Spn:
     def _judge(self, raw: int) -> Reading:
         state = raw_state(raw, self.bits)
         if state is not None:
-            return Reading(self, None, state, True)
+            return self._reading(None, state)
         if self.shape is Shape.SWITCH:
-            return Reading(self, bool(raw), None, True)
+            return self._reading(bool(raw))
         if self.shape is Shape.CODE:
-            return Reading(self, raw, None, True)
+            return self._reading(raw)
         value = (raw * self.num + self.offset * self.den) / self.den
         above = self.minimum is None or value >= self.minimum
-        return Reading(self, value, None, above and (self.maximum is None or value <= self.maximum))
+        return self._reading(value, None, above and (self.maximum is None or value <= self.maximum))
+
+    def _reading(
+        self, value: Scalar | None, state: State | None = None, plausible: bool = True
+    ) -> Reading:
+        return Reading(self, value, state, plausible, self.path, value)
 
     def read_text(self, payload: bytes) -> Reading:
         """The reading of a vehicle identification: 17 characters, `*` ends it.
@@ -146,18 +154,19 @@ class Spn:
         """
         text = payload.partition(b"*")[0][:_VIN_LENGTH]
         if not text or text[0] == NOT_AVAILABLE_BYTE:
-            return Reading(self, None, State.NOT_AVAILABLE, True)
+            return self._reading(None, State.NOT_AVAILABLE)
         if text[0] == 0:
-            return Reading(self, None, State.ERROR, True)
+            return self._reading(None, State.ERROR)
         vin = text.decode("latin-1")
-        return Reading(self, vin, None, _VIN.fullmatch(vin) is not None)
+        return self._reading(vin, None, _VIN.fullmatch(vin) is not None)
 
 
 class Pgn:
     """One parameter group: its SPNs and the group of signals that it is emitted as.
 
     `prefer`: source addresses in order of trust, before all others. `silence_s`: how long the
-    followed sender may be silent before another one is followed.
+    followed sender may be silent before another one is followed. `period_ms`: how often a sender
+    says it, 0 where only on change.
     """
 
     def __init__(
@@ -167,11 +176,13 @@ class Pgn:
         *spns: Spn,
         prefer: tuple[int, ...] = (),
         silence_s: float = 5.0,
+        period_ms: int = 1000,
     ) -> None:
         self.number = number
         self.spns = spns
         self.prefer = prefer
         self.silence_s = silence_s
+        self.period_ms = period_ms
         self.group = Group(name, tuple(spn.signal for spn in spns))
         # Flat tuples, because this is walked for each changed frame of the bus.
         self._layout = [
@@ -179,6 +190,13 @@ class Pgn:
             for spn in spns
             if spn.shape is not Shape.TEXT
         ]
+
+    def key(self, payload: bytes) -> int:
+        """What tells messages of one sender apart that say different things: the multiplexer.
+
+        0 where the parameter group has none. Only messages with the same key repeat each other.
+        """
+        return 0
 
     def read(self, payload: bytes) -> list[Reading]:
         """The readings of one message; parameters beyond the end of a short one are left out."""

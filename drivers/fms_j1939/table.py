@@ -61,6 +61,7 @@ def _pgn(name: str, section: Mapping[str, Any]) -> Pgn:
         *spns,
         prefer=tuple(section.get("prefer", ())),
         silence_s=section.get("silence_s", 5.0),
+        period_ms=section.get("period_ms", 1000),
     )
 
 

@@ -111,7 +111,7 @@ def test_parameter_groups(name: str, payload: str, want: str) -> None:
         f"{spn.number}={value!r}{'' if plausible else '!'}"
         if state is None
         else f"{spn.number}={state}"
-        for spn, value, state, plausible in pgn.read(bytes.fromhex(payload))
+        for spn, value, state, plausible, *_ in pgn.read(bytes.fromhex(payload))
     ]
     assert " ".join(got) == want
 
@@ -142,7 +142,7 @@ def test_vehicle_identification(payload: bytes, want: tuple[object, ...]) -> Non
 
 @given(st.sampled_from(list(PGNS.values())), st.binary(max_size=64))
 def test_any_bytes_give_readings(pgn: Pgn, payload: bytes) -> None:
-    for spn, value, state, plausible in pgn.read(payload):
+    for spn, value, state, plausible, *_ in pgn.read(payload):
         assert (value is None) == (state is not None)
         assert plausible or value is not None
         kinds = {
