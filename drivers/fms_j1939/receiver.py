@@ -196,15 +196,13 @@ class Receiver:
         sender.stated_ms = at_ms
         values: dict[str, Scalar] = {}
         states: dict[str, State] = {}
-        for _, _, state, plausible, path, stated in followed.pgn.read(payload):
-            if path is None:
+        for spn, _, state, plausible, path, stated in followed.pgn.read(payload):
+            if path is None or spn.fallback:
                 continue
-            if state is not None:
-                states[path] = state
-            elif stated is None or not plausible:
-                states[path] = State.IMPLAUSIBLE
-            else:
+            if stated is not None and plausible:
                 values[path] = stated
+            else:
+                states[path] = state or State.IMPLAUSIBLE
         return Statement(followed.pgn.group, values, states) if values or states else None
 
     def _learn(self, key: bytes, whole: bytes, frame: Frame) -> None:
