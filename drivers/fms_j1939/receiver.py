@@ -92,11 +92,16 @@ class Receiver:
     remote, FD) and the damaged lines, which are no frames.
     """
 
-    def __init__(self, prefer: Mapping[str, Sequence[int]] | None = None) -> None:
+    def __init__(
+        self,
+        prefer: Mapping[str, Sequence[int]] | None = None,
+        *,
+        pgns: Mapping[int, Pgn] = PGNS,
+    ) -> None:
         wanted = prefer or {}
         self._followed = {
             number: _Followed(pgn, wanted.get(pgn.group.name, pgn.prefer))
-            for number, pgn in PGNS.items()
+            for number, pgn in pgns.items()
         }
         self._transport = Transport()
         self._senders: dict[bytes, _Sender] = {}
