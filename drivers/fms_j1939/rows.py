@@ -70,12 +70,12 @@ def _checked(where: str, kind: str, row: object, section: Mapping[str, Any]) -> 
         raise ValueError(f"{where}: expected [{', '.join(columns)}], got {row!r}")
     cells = dict(zip(columns, row, strict=True))
     try:
-        return _whole(cells) if kind == "whole" else _parameter(kind, cells, section)
+        return _whole(cells, section["pgn"]) if kind == "whole" else _parameter(kind, cells, section)
     except (ValueError, TypeError, ZeroDivisionError, OverflowError) as error:
         raise ValueError(f"{where}: {error}") from None
 
 
-def _whole(cells: Mapping[str, Any]) -> Spn:
+def _whole(cells: Mapping[str, Any], pgn: int) -> Spn:
     low, high = _limits(cells["plausible"])
     return Spn(
         0,
@@ -88,7 +88,7 @@ def _whole(cells: Mapping[str, Any]) -> Spn:
         minimum=low,
         maximum=high,
         datatype=Datatype(cells["type"]),
-        source="SAE J1939-71",
+        source=f"SAE J1939-71 PGN {pgn}",
     )
 
 
