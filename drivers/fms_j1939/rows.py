@@ -70,7 +70,9 @@ def _checked(where: str, kind: str, row: object, section: Mapping[str, Any]) -> 
         raise ValueError(f"{where}: expected [{', '.join(columns)}], got {row!r}")
     cells = dict(zip(columns, row, strict=True))
     try:
-        return _whole(cells, section["pgn"]) if kind == "whole" else _parameter(kind, cells, section)
+        return (
+            _whole(cells, section["pgn"]) if kind == "whole" else _parameter(kind, cells, section)
+        )
     except (ValueError, TypeError, ZeroDivisionError, OverflowError) as error:
         raise ValueError(f"{where}: {error}") from None
 
