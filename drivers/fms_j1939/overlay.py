@@ -122,6 +122,8 @@ def check(name: str, section: object) -> None:
         what = _wrong(key, value)
         if what:
             raise ValueError(f"[{name}] {key}: expected {what}, got {value!r}")
+    if "multiplexer" in section and section.get("texts"):
+        raise ValueError(f"[{name}] texts: a group with a multiplexer takes none")
     for _ in rows.parameters(name, section):
         pass
 

@@ -20,6 +20,7 @@ class Shape(StrEnum):
     CODE = "code"
     INTEGER = "integer"
     NUMBER = "number"
+    TEXT = "text"
     VIN = "vin"
     VERSION = "version"
     IDENTIFIER = "identifier"
@@ -28,9 +29,10 @@ class Shape(StrEnum):
     """No parameter of its own: a signal made of the whole message."""
 
 
-TEXTS = frozenset({Shape.VIN, Shape.VERSION, Shape.IDENTIFIER})
+TEXTS = frozenset({Shape.TEXT, Shape.VIN, Shape.VERSION, Shape.IDENTIFIER})
 """Shapes that are read from bytes, up to a `*` or the end, and not from a raw number."""
 
+_PRINTABLE = re.compile(r"[ -~]+")
 _TEXT_FORM = {
     Shape.VIN: (17, re.compile(r"[A-HJ-NPR-Z0-9]{17}")),
     Shape.VERSION: (4, re.compile(r"[0-9]{4}")),
@@ -202,12 +204,12 @@ class Spn:
         )
 
     def read_text(self, payload: bytes) -> Reading:
-        """The reading of a vehicle identification or version; `*` ends it.
+        """The reading of ASCII; `*` ends it.
 
         Some senders append junk before the `*`: what is longer than the form has is cut off. Text
-        that has not the form (17 characters of a VIN, 4 digits) is a value, not plausible.
+        that has not the form (17 characters of a VIN, 4 digits, printable) is not plausible.
         """
-        length, form = _TEXT_FORM[self.shape]
+        length, form = _TEXT_FORM.get(self.shape, (self.bits // 8, _PRINTABLE))
         text = payload[self.byte - 1 :].partition(b"*")[0][:length]
         state = text_state(text)
         if state is not None:
@@ -263,7 +265,7 @@ class Pgn:
             for spn in spns
             if spn.shape not in TEXTS
         ]
-        self._texts = [spn for spn in spns if spn.shape in _TEXT_FORM]
+        self._texts = [spn for spn in spns if spn.shape in TEXTS]
 
     def signals(self) -> list[Signal]:
         """What the group declares."""
