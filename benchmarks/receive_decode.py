@@ -123,7 +123,7 @@ def dbc() -> str:
     for number in RATES:
         lines.append(f"BO_ {0x80000000 | number << 8} PGN{number}: 8 X")
         for spn in PGNS[number].spns:
-            place = f"{spn.first_bit}|{spn.bits}@1+ ({spn.num / spn.den!r},{float(spn.offset)!r})"
+            place = f"{spn.first_bit}|{spn.bits}@1+ ({spn.num / spn.den!r},{spn.offset})"
             lines.append(f' SG_ SPN{spn.number} : {place} [0|0] "" X')
         lines.append("")
     return "\n".join(lines)
