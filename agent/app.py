@@ -17,16 +17,17 @@ from pathlib import Path
 
 from agent import clock
 from agent.alarms import Alarm, of
-from agent.arbitration import rules
+from agent.arbitration import apply, arbiter
+from agent.board import Board
 from agent.config import Config, ConfigInvalid, SecretUnavailable
 from agent.config_problems import log_lines
-from agent.control import Board, Control
+from agent.control import Control
 from agent.declared import Declared
 from agent.doors import listeners, may_speak_for
 from agent.health import AGENT, SOURCE, Supervision, self_report
 from agent.ingest import Inbound, Ingest
+from agent.local_commands import LocalCommands
 from agent.pipeline import Pipeline
-from agent.processors.arbitrate import Arbiter
 from agent.processors.arbitrated import ARBITRATED
 from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
@@ -79,25 +80,22 @@ class Coordinator:
         rows = [*self.outbox.offsets()]
         if all(row.boot != self.boot for row in rows):
             rows.append(clock.system_offset(self.boot))
-        arbitration = config.arbitration
-        self.clock = ClockTable(self.boot, rows, arbitration.clock.order)
-        self.arbiter = Arbiter(
-            SOURCE,
-            rules(arbitration),
-            moving_kmh=arbitration.heading.moving_kmh,
-            standing_kmh=arbitration.heading.standing_kmh,
-            clock=lambda: self.clock.followed,
-        )
+        self.clock = ClockTable(self.boot, rows, config.arbitration.clock.order)
+        self.arbiter = arbiter(SOURCE, config.arbitration, self.clock)
         self.board = Board()
         inbox: queue.Queue[Inbound] = queue.Queue(INBOX_ITEMS)
         doors = listeners(run_dir)
+        commands = LocalCommands()
         self.ingest = Ingest(
             doors["ingest"],
             self.outbox.marks(),
             inbox,
             self._table.loop("ingest", 15.0),
             names=may_speak_for,
+            answered=commands.answered,
+            left=commands.left,
         )
+        commands.open(self.ingest.send, self.ingest.connected)
         self.uplink = self._new_uplink(uplink_settings(config))
         self.pipeline = Pipeline(
             self.outbox,
@@ -135,6 +133,7 @@ class Coordinator:
             self._declared.unit,
             self.utc,
             self._table.loop("control", 15.0),
+            commands,
         )
 
     def uptime_s(self) -> float:
@@ -235,17 +234,11 @@ class Coordinator:
             self.pipeline.pace(
                 self.config.store.commit_interval_s, self.config.store.alarm_commit_ms / 1000
             )
-            self._rearbitrate()
+            apply(self.config.arbitration, self.arbiter, self.clock)
             if changes.uplink:
                 self._replace_uplink(settings)
             log.info("configuration read again: %s", changes, extra=of(Alarm.CONFIG_APPLIED))
         self._notifier.send(READY=1, STATUS=self._status_line())
-
-    def _rearbitrate(self) -> None:
-        section = self.config.arbitration
-        heading = section.heading
-        self.arbiter.replace(rules(section), heading.moving_kmh, heading.standing_kmh)
-        self.clock.reorder(section.clock.order)
 
     def _new_uplink(self, settings: UplinkConfig) -> Uplink:
         return Uplink(

@@ -4,7 +4,27 @@ from __future__ import annotations
 
 from agent.config_models import Arbitration
 from agent.processors import arbitrated
+from agent.processors.arbitrate import Arbiter
+from agent.processors.clock import ClockTable
 from agent.processors.contest import Rule
+
+
+def arbiter(source: str, section: Arbitration, clock: ClockTable) -> Arbiter:
+    """The arbiter that states as `source` what it decides; `clock` tells it who gives UTC."""
+    return Arbiter(
+        source,
+        rules(section),
+        moving_kmh=section.heading.moving_kmh,
+        standing_kmh=section.heading.standing_kmh,
+        clock=lambda: clock.followed,
+    )
+
+
+def apply(section: Arbitration, arbiter: Arbiter, clock: ClockTable) -> None:
+    """Let both go on by another configuration. From any thread."""
+    heading = section.heading
+    arbiter.replace(rules(section), heading.moving_kmh, heading.standing_kmh)
+    clock.reorder(section.clock.order)
 
 
 def rules(section: Arbitration) -> tuple[Rule, ...]:

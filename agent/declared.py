@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from agent.ingest import decode_groups
+from agent.ingest_check import decode_groups
 from agent.processors.thin import Thin
 from agent.signals import Catalogue, Group
 
