@@ -24,6 +24,7 @@ from agent.config_problems import log_lines
 from agent.control import Control
 from agent.declared import Declared
 from agent.doors import listeners, may_speak_for
+from agent.explain import Explainer
 from agent.health import AGENT, SOURCE, Supervision, self_report
 from agent.ingest import Inbound, Ingest
 from agent.local_commands import LocalCommands
@@ -121,6 +122,7 @@ class Coordinator:
             self.catalogue,
             self.clock,
             self.pipeline,
+            Explainer(self.arbiter, self.clock, self.board, self.catalogue),
             lambda: self.uplink,
             lambda: self.refused,
             self.uptime_s,
