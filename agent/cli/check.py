@@ -10,14 +10,17 @@ from agent.cli.exits import INVALID, OK
 from agent.cli.main import ended
 from agent.cli.options import AsJson, ConfigFile
 from agent.config import Loaded, load, render
+from agent.config_arbitration import unknown_paths
 from agent.config_files import DEFAULT_FILE
 from agent.config_problems import Problem
+from agent.sdk import paths
 
 
 def check(config: ConfigFile = DEFAULT_FILE, as_json: AsJson = False) -> int:
     """Is the configuration valid? Starts nothing, opens nothing. Exit code 0 or 2."""
     loaded = load(config)
     problems = all_problems(loaded)
+    loaded.notes += unknown_paths(loaded.tree, _declared(loaded))
     if as_json:
         output.json_text(
             {
@@ -42,6 +45,12 @@ def check(config: ConfigFile = DEFAULT_FILE, as_json: AsJson = False) -> int:
         f"{config} is valid. Drivers: {names}." + (f" With: {', '.join(also)}." if also else "")
     )
     return OK
+
+
+def _declared(loaded: Loaded) -> dict[str, frozenset[str]]:
+    """The paths that each configured driver states; without those that cannot be loaded."""
+    found = {name: resolve(section)[0] for name, section in loaded.sections.items()}
+    return {name: paths(driver.groups) for name, driver in found.items() if driver is not None}
 
 
 def all_problems(loaded: Loaded) -> list[Problem]:
