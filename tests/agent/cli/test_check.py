@@ -145,6 +145,6 @@ order = ["fsm:Vehicle.Speed", "fms:Vehicle.Sped", "*:Vehicle.Tachograph.Speed", 
         f'{place} {key}[0] no driver "fsm" is configured, this never counts, did you mean "fms"?',
         f"{place} {key}[1] fms states no Vehicle.Sped, this never counts, "
         'did you mean "Vehicle.Speed"?',
-        f"{place} {key}[2] no configured driver states Vehicle.Tachograph.Speed, this never counts",
-        "fix: known here: Vehicle.Bus.Gnss.Satellites, Vehicle.Exterior.AirPressure, Vehicle.Speed",
+        f"{place} {key}[2] no configured driver states Vehicle.Tachograph.Speed, "
+        'this never counts, did you mean "Vehicle.Speed"?',
     ]
