@@ -94,6 +94,7 @@ class FmsConfig(DriverConfig, frozen=True):
             identity=identity,
             overlay_file=self.overlay,
             dbc_file=self.dbc,
+            own=[group for group in FmsJ1939.groups if group not in GROUPS],
         )
 
 
