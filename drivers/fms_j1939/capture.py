@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from drivers.codecs import candump
+from drivers.codecs import can_log
 from drivers.codecs.j1939 import TP_CM, TP_DT, Transport, split_id
 from drivers.fms_j1939.table import PGNS
 
@@ -19,7 +19,7 @@ def decode(path: Path) -> Iterator[Mapping[str, object]]:
     """
     # Two buses in one log have sessions of their own.
     transports: dict[str, Transport] = {}
-    for frame in candump.read(path):
+    for frame in can_log.read(path):
         if not frame.extended or frame.remote or frame.fd:
             continue
         identifier = split_id(frame.can_id)

@@ -1,0 +1,62 @@
+"""Reads captures in the MF4 format (ASAM MDF 4, CAN bus logging) through python-can and asammdf.
+
+asammdf is heavy: it is the extra `mf4`, imported when such a file is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drivers.codecs.logged_frame import ERROR_FLAG, LoggedFrame, checked
+
+if TYPE_CHECKING:
+    import can
+
+SIGNATURES = (b"MDF     ", b"UnFinMF ")
+
+
+def read(path: Path) -> Iterator[LoggedFrame]:
+    """The frames of a log in the order of their stamps, which count from 1970.
+
+    Raises ValueError naming the file where it is damaged, after the frames before it, and where
+    asammdf is not installed; OSError where the file cannot be read.
+    """
+    # Opened first: what cannot be read is an OSError of the file and not of a library.
+    with path.open("rb"):
+        pass
+    try:
+        import asammdf  # noqa: F401
+        import can
+    except ImportError as error:
+        raise ValueError(
+            f"{path}: an MF4 log needs asammdf: pip install 'computing-brain[mf4]' ({error})"
+        ) from error
+    count = 0
+    # A damaged file makes the libraries raise whatever its bytes lead them to.
+    try:
+        with can.MF4Reader(path) as reader:
+            for message in reader:
+                yield _frame(message)
+                count += 1
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{path}: damaged behind frame {count}: {reason}") from error
+
+
+def _frame(message: can.Message) -> LoggedFrame:
+    error, remote = message.is_error_frame, message.is_remote_frame
+    can_id = message.arbitration_id | (ERROR_FLAG if error else 0)
+    return checked(
+        LoggedFrame(
+            round(message.timestamp, 6),
+            str(message.channel if message.channel is not None else 1),
+            can_id,
+            b"" if remote else bytes(message.data),
+            message.is_extended_id and not error,
+            remote,
+            message.is_fd,
+            error,
+        )
+    )
