@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import islice, pairwise
 from pathlib import Path
 
 from drivers.codecs import log_lines
@@ -41,6 +42,8 @@ _MONTHS = {
 # Flags of a CANFD event: a logger of CAN FD writes frames of classic CAN as such events, too.
 _REMOTE, _EDL = 0x10, 0x1000
 
+_HEAD_LINES = 500
+
 
 def read(path: Path) -> Iterator[LoggedFrame]:
     """The frames of a log, plain or gzipped, in order; other events of the log are skipped.
@@ -48,15 +51,35 @@ def read(path: Path) -> Iterator[LoggedFrame]:
     Raises ValueError with file and line where a frame is damaged, OSError where the file cannot
     be read.
     """
-    return log_lines.frames(path, Asc())
+    return log_lines.frames(path, Asc(differences=_has_differences(path)))
+
+
+def _has_differences(path: Path) -> bool:
+    """Whether stamps count from the event before. What the header says is not always true."""
+    stamps: list[float] = []
+    relative = False
+    try:
+        for _, text, _ in islice(log_lines.lines(path), _HEAD_LINES):
+            line = text.decode("latin-1").strip()
+            if match := _BASE.match(line):
+                relative = (match[2] or "").lower() == "relative"
+            elif event := _EVENT.fullmatch(line):
+                stamps.append(float(event[1]))
+    except ValueError:
+        pass  # it is met again, and named, where the frames are read
+    back = sum(later < sooner for sooner, later in pairwise(stamps))
+    return relative and back * 10 > len(stamps)
 
 
 class Asc:
-    """Parses the lines of one log, in order."""
+    """Parses the lines of one log, in order.
 
-    def __init__(self) -> None:
+    `differences`: the stamps count from the event before, not from the beginning.
+    """
+
+    def __init__(self, *, differences: bool = False) -> None:
         self._base = 16
-        self._relative = False
+        self._differences = differences
         self._elapsed = 0.0
         self._date: float | None = None
         self._block: float | None = None
@@ -83,7 +106,6 @@ class Asc:
     def _header(self, line: str) -> None:
         if match := _BASE.match(line):
             self._base = 16 if match[1].lower() == "hex" else 10
-            self._relative = (match[2] or "").lower() == "relative"
         elif match := _DATE.match(line):
             if line[0] in "dD":
                 self._date = _timestamp(match[1])
@@ -92,7 +114,7 @@ class Asc:
                 self._zero = None
 
     def _seconds(self, stamp: float) -> float:
-        if self._relative:
+        if self._differences:
             stamp = self._elapsed = self._elapsed + stamp
         if self._zero is None:
             self._zero = self._block if self._block is not None else self._date or 0.0
@@ -135,6 +157,7 @@ class Asc:
     def _identifier(self, name: str, rest: str) -> tuple[int, bool]:
         """Number, and whether it has 29 bits, of `123`, `18FEF100x` or a name with `ID = ...`."""
         digits = name[:-1] if name[-1] in "xX" else name
+        digits = digits.removeprefix("0x") if self._base == 16 else digits
         try:
             can_id = self._integer(digits, 9)
         except ValueError:
@@ -142,7 +165,7 @@ class Asc:
             if number is None:
                 raise ValueError(f"expected an identifier, got {name[:40]!r}") from None
             return int(number[1]), bool(number[2])
-        return can_id, digits != name or can_id > LARGEST_BASE_ID
+        return can_id, name[-1] in "xX" or can_id > LARGEST_BASE_ID
 
     def _bytes(self, cells: list[str], size: int) -> bytes:
         if len(cells) < size:

@@ -14,7 +14,7 @@ _MAX_CLASSIC_BYTES = 8
 
 _LINE = re.compile(
     rb"\((\d{1,12}\.\d{1,9})\)[ \t]+(\S{1,32})[ \t]+"  # (seconds) interface
-    rb"([0-9A-Fa-f]{3}|[0-9A-Fa-f]{8})#"  # 11-bit or 29-bit identifier
+    rb"([0-9A-Fa-f]{3}|[0-9A-Fa-f]{7,8})#"  # 11-bit or 29-bit identifier
     rb"(?:(R)(?:[0-8](?:_[0-9A-Fa-f])?)?"  # remote request, its length
     rb"|#([0-9A-Fa-f])((?:[0-9A-Fa-f]{2}\.?)*)"  # FD: flags, bytes
     rb"|((?:[0-9A-Fa-f]{2}\.?)*)(?:_[0-9A-Fa-f])?)"  # classic: bytes, raw length code
@@ -42,7 +42,8 @@ def parse(line: bytes) -> LoggedFrame:
     if len(payload) > (_MAX_FD_BYTES if fd_flags else _MAX_CLASSIC_BYTES):
         raise ValueError(f"a frame cannot have {len(payload)} bytes")
     can_id = int(identifier, 16)
-    extended = len(identifier) == 8
+    # Seven digits: a logger that leaves out the zero of 0CF00400.
+    extended = len(identifier) > 3
     error = extended and bool(can_id & ERROR_FLAG)
     if can_id >= 2 * ERROR_FLAG or (not extended and can_id > 0x7FF):
         raise ValueError(f"{identifier.decode()} is no CAN identifier")
