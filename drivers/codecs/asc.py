@@ -15,6 +15,7 @@ from drivers.codecs import log_lines
 from drivers.codecs.logged_frame import (
     CLASSIC_BYTES,
     LARGEST_BASE_ID,
+    LONGEST_CODE,
     LoggedFrame,
     checked,
     error_frame,
@@ -134,9 +135,11 @@ class Asc:
             return checked(LoggedFrame(t, channel, can_id, b"", extended, True, False, False))
         if kind != "d" or len(cells) < 2:
             raise ValueError(f"expected 'd' and a length or 'r', got {rest[:40]!r}")
-        size = min(self._integer(cells[1], 1 if self._base == 16 else 2), CLASSIC_BYTES)
-        payload = self._bytes(cells[2:], size)
-        return checked(LoggedFrame(t, channel, can_id, payload, extended, False, False, False))
+        length = self._integer(cells[1], 2)
+        # 9 to 15 are codes for 8 bytes; more is a frame of CAN FD that a converter wrote like this.
+        fd = length > LONGEST_CODE
+        payload = self._bytes(cells[2:], length if fd else min(length, CLASSIC_BYTES))
+        return checked(LoggedFrame(t, channel, can_id, payload, extended, False, fd, False))
 
     def _fd(self, t: float, match: re.Match[str]) -> LoggedFrame:
         channel, _, name, rest = match.groups()
@@ -149,8 +152,8 @@ class Asc:
         size = int(cells[3][:4])
         flags = cells[4 + size + 2 : 4 + size + 3]
         bits = int(flags[0], 16) if flags and re.fullmatch("[0-9A-Fa-f]{1,8}", flags[0]) else _EDL
-        fd = bool(bits & _EDL)
-        remote = bool(bits & _REMOTE) or (size == 0 and cells[2] != "0")
+        fd = bool(bits & _EDL) or size > CLASSIC_BYTES or cells[0] == "1"
+        remote = size == 0 and (bool(bits & _REMOTE) or cells[2] != "0")
         payload = b"" if remote else self._bytes(cells[4:], size)
         return checked(LoggedFrame(t, channel, can_id, payload, extended, remote, fd, False))
 

@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import IO
 
 from drivers.codecs.log_lines import DAMAGED_GZIP, unpacked
-from drivers.codecs.logged_frame import LARGEST_ID, LoggedFrame, checked, error_frame
+from drivers.codecs.logged_frame import (
+    LARGEST_BASE_ID,
+    LARGEST_ID,
+    LoggedFrame,
+    checked,
+    error_frame,
+)
 
 SIGNATURE = b"LOGG"
 
@@ -198,9 +204,10 @@ _FRAMES = {1: _can, 86: _can, 100: _can_fd, 101: _can_fd_64}
 def _frame(
     t: float, channel: int, can_id: int, payload: bytes, remote: bool, fd: bool
 ) -> LoggedFrame:
-    extended = bool(can_id & _EXTENDED)
     payload = b"" if remote else payload
     number = can_id & LARGEST_ID
+    # Some loggers forget the bit.
+    extended = bool(can_id & _EXTENDED) or number > LARGEST_BASE_ID
     return LoggedFrame(t, str(channel), number, payload, extended, remote, fd, False)
 
 

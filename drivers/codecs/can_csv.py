@@ -55,8 +55,8 @@ class Table:
 
 
 def _python_can(row: Row) -> LoggedFrame:
-    t = _seconds(row["timestamp"])
-    extended, remote = _flag(row["extended"]), _flag(row["remote"])
+    t, can_id = round(_seconds(row["timestamp"]), 6), _hex(row["arbitration_id"])
+    extended, remote = _flag(row["extended"]) or can_id > LARGEST_BASE_ID, _flag(row["remote"])
     payload = b64decode(row["data"], validate=True)
     if _flag(row["error"]):
         return error_frame(t, "1", payload)
@@ -64,7 +64,7 @@ def _python_can(row: Row) -> LoggedFrame:
         raise ValueError(f"expected {row['dlc']} bytes, got {len(payload)}")
     payload = b"" if remote else payload
     fd = len(payload) > 8
-    return LoggedFrame(t, "1", _hex(row["arbitration_id"]), payload, extended, remote, fd, False)
+    return LoggedFrame(t, "1", can_id, payload, extended, remote, fd, False)
 
 
 def _savvycan(row: Row) -> LoggedFrame:
@@ -87,8 +87,9 @@ def _css(row: Row) -> LoggedFrame:
     payload = b"" if remote else bytes.fromhex(row["databytes"])
     if not remote and len(payload) != _decimal(row["datalength"]):
         raise ValueError(f"expected {row['datalength']} bytes, got {len(payload)}")
-    bus, extended = row["buschannel"], _flag(row["ide"])
-    return LoggedFrame(t, bus, _hex(row["id"]), payload, extended, remote, fd, False)
+    bus, can_id = row["buschannel"], _hex(row["id"])
+    extended = _flag(row["ide"]) or can_id > LARGEST_BASE_ID
+    return LoggedFrame(t, bus, can_id, payload, extended, remote, fd, False)
 
 
 _DIALECTS: dict[str, Callable[[Row], LoggedFrame]] = {

@@ -11,6 +11,7 @@ LARGEST_ID = 0x1FFFFFFF
 LARGEST_BASE_ID = 0x7FF
 
 CLASSIC_BYTES = 8
+LONGEST_CODE = 15
 FD_LENGTHS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64)
 """Bytes of a CAN FD frame by its length code, ISO 11898-1."""
 

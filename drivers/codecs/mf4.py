@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drivers.codecs.logged_frame import ERROR_FLAG, LoggedFrame, checked
+from drivers.codecs.logged_frame import ERROR_FLAG, LARGEST_BASE_ID, LoggedFrame, checked
 
 if TYPE_CHECKING:
     import can
@@ -54,7 +54,8 @@ def _frame(message: can.Message) -> LoggedFrame:
             str(message.channel if message.channel is not None else 1),
             can_id,
             b"" if remote else bytes(message.data),
-            message.is_extended_id and not error,
+            # Some loggers forget the bit.
+            (message.is_extended_id or can_id > LARGEST_BASE_ID) and not error,
             remote,
             message.is_fd,
             error,
