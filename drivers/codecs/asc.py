@@ -159,16 +159,17 @@ class Asc:
 
     def _identifier(self, name: str, rest: str) -> tuple[int, bool]:
         """Number, and whether it has 29 bits, of `123`, `18FEF100x` or a name with `ID = ...`."""
-        digits = name[:-1] if name[-1] in "xX" else name
-        digits = digits.removeprefix("0x") if self._base == 16 else digits
-        try:
-            can_id = self._integer(digits, 9)
-        except ValueError:
-            number = _NUMBER.search(rest)
-            if number is None:
-                raise ValueError(f"expected an identifier, got {name[:40]!r}") from None
+        wide = name[-1] in "xX"
+        number = None if wide else _NUMBER.search(rest)
+        if number is not None:
+            # Behind a name, which may look like a number: FACE.
             return int(number[1]), bool(number[2])
-        return can_id, name[-1] in "xX" or can_id > LARGEST_BASE_ID
+        digits = name[:-1] if wide else name
+        try:
+            can_id = self._integer(digits.removeprefix("0x") if self._base == 16 else digits, 9)
+        except ValueError:
+            raise ValueError(f"expected an identifier, got {name[:40]!r}") from None
+        return can_id, wide or can_id > LARGEST_BASE_ID
 
     def _bytes(self, cells: list[str], size: int) -> bytes:
         if len(cells) < size:

@@ -87,7 +87,7 @@ def _whole(parse: Parser, text: bytes, frame: LoggedFrame | None) -> bool:
     """Whether more digits would have made no other frame of a line that has no end."""
     if frame is None:
         return text.strip().lower().startswith(_COMMENTS)
-    for more in (b"0", b"00"):
+    for more in (b"1", b"11"):
         try:
             if copy.copy(parse)(text + more) != frame:
                 return False

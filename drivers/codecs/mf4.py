@@ -5,6 +5,9 @@ asammdf is heavy: it is the extra `mf4`, imported when such a file is read.
 
 from __future__ import annotations
 
+import gc
+import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,8 +44,20 @@ def read(path: Path) -> Iterator[LoggedFrame]:
                 yield _frame(message)
                 count += 1
     except Exception as error:
-        reason = str(error) or type(error).__name__
-        raise ValueError(f"{path}: damaged behind frame {count}: {reason}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        _bury(error)
+        raise ValueError(f"{path}: damaged behind frame {count}: {reason}") from None
+
+
+def _bury(error: Exception) -> None:
+    """Let go of what `error` holds: half-made objects of asammdf raise when they are deleted."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        traceback.clear_frames(error.__traceback__)
+        error.__traceback__ = error.__context__ = error.__cause__ = None
+        gc.collect()
+    finally:
+        sys.unraisablehook = hook
 
 
 def _frame(message: can.Message) -> LoggedFrame:
