@@ -49,8 +49,8 @@ _HEAD_LINES = 500
 def read(path: Path) -> Iterator[LoggedFrame]:
     """The frames of a log, plain or gzipped, in order; other events of the log are skipped.
 
-    Raises ValueError with file and line where a frame is damaged, OSError where the file cannot
-    be read.
+    Raises ValueError with file and line where a frame is damaged, after all others; OSError where
+    the file cannot be read.
     """
     return log_lines.frames(path, Asc(differences=_has_differences(path)))
 
@@ -105,14 +105,17 @@ class Asc:
         return self._classic(t, match)
 
     def _header(self, line: str) -> None:
-        if match := _BASE.match(line):
+        if line[:5].lower() == "base ":
+            match = _BASE.match(line)
+            if match is None:
+                raise log_lines.Unreadable(f"expected base hex or base dec, got {line[:40]!r}")
             self._base = 16 if match[1].lower() == "hex" else 10
         elif match := _DATE.match(line):
             if line[0] in "dD":
-                self._date = _timestamp(match[1])
+                self._date, self._block = _timestamp(match[1]), None
             else:
                 self._block = _timestamp(match[1])
-                self._zero = None
+            self._zero = None
 
     def _seconds(self, stamp: float) -> float:
         if self._differences:
