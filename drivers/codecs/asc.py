@@ -23,7 +23,7 @@ from drivers.codecs.logged_frame import (
 
 _DATE = re.compile(r"(?:date|begin\s+triggerblock)\b\s*(.*)", re.I)
 _BASE = re.compile(r"base\s+(hex|dec)(?:\s+timestamps\s+(absolute|relative))?", re.I)
-_EVENT = re.compile(r"(\d{1,10}\.\d{1,9})\s+(\S.*)")
+_EVENT = re.compile(r"(-?\d{1,10}\.\d{1,9})\s+(\S.*)")
 _CLASSIC = re.compile(r"(\d{1,4})\s+(\S+)\s+(Rx|Tx|TxRq)\b\s*(.*)", re.I)
 _ERROR = re.compile(r"(?:(\d{1,4})|CANFD\s+(\d{1,4})\s+(?:Rx|Tx))\s+ErrorFrame\b", re.I)
 _FD = re.compile(r"CANFD\s+(\d{1,4})\s+(Rx|Tx|TxRq)\s+(\S+)\s+(.*)", re.I)

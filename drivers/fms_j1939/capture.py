@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 from drivers.codecs import can_log
 from drivers.codecs.j1939 import TP_CM, TP_DT, Transport, split_id
+from drivers.codecs.left_out import LeftOut
 from drivers.fms_j1939.table import PGNS
 
 
-def decode(path: Path) -> Iterator[Mapping[str, object]]:
+def decode(path: Path) -> Generator[Mapping[str, object], None, str]:
     """Each value of each frame of a candump log, without thinning or preference of a sender.
 
     `state` follows the raw class alone; a value beyond its plausible limits has `plausible` False.
@@ -19,8 +20,9 @@ def decode(path: Path) -> Iterator[Mapping[str, object]]:
     """
     # Two buses in one log have sessions of their own.
     transports: dict[str, Transport] = {}
+    left_out = LeftOut()
     for frame in can_log.read(path):
-        if not frame.extended or frame.remote or frame.fd:
+        if left_out.takes(frame):
             continue
         identifier = split_id(frame.can_id)
         if identifier.pgn in (TP_CM, TP_DT):
@@ -30,6 +32,7 @@ def decode(path: Path) -> Iterator[Mapping[str, object]]:
                 yield from _readings(message.t, message.pgn, message.sa, message.payload)
         else:
             yield from _readings(frame.t, identifier.pgn, identifier.sa, frame.payload)
+    return left_out.note()
 
 
 def _readings(t: float, number: int, sa: int, payload: bytes) -> Iterator[Mapping[str, object]]:

@@ -110,6 +110,11 @@ def test_a_base_that_is_none_ends_it(tmp_path: Path) -> None:
         frames(tmp_path, "date Thu Sep 21 08:15:30 2023\nbase dxc\n  1.0 1 123 Rx d 1 00\n")
 
 
+def test_stamps_before_the_trigger(tmp_path: Path) -> None:
+    got = frames(tmp_path, HEADER + "  -0.500000 1 123 Rx d 1 00\n")
+    assert [frame.t for frame in got] == [BEGUN - 0.5]
+
+
 def test_decimal(tmp_path: Path) -> None:
     text = HEADER.replace("base hex", "base dec") + " 770.5 7  419361024x  Rx D 3   0 170  99\n"
     (frame,) = frames(tmp_path, text)
