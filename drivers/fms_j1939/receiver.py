@@ -141,11 +141,7 @@ class Receiver:
                     continue
             elif key in turns:
                 voice = turns[key].get(raw)
-                if (
-                    voice is not None
-                    and raw == voice.whole
-                    and at_ms - voice.stated_ms < REPEAT_MS
-                ):
+                if voice is not None and raw == voice.whole and at_ms - voice.stated_ms < REPEAT_MS:
                     voice.seen_ms = at_ms
                     known += 1
                     continue
