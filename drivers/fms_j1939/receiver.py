@@ -223,10 +223,10 @@ class Receiver:
             voice.seen_ms = at_ms
             return []
         voice.hear(at_ms)
-        voice.payload = payload
         if due:
             voice.stated_ms = at_ms
-        readings = voice.pgn.read(payload)
+        readings = voice.rereading.read(payload, voice.payload, voice.readings)
+        voice.payload = payload
         said = self._beliefs.state(voice, readings, at_ms, everything=due)
         together = voice.together
         if together is not None and together.composer is not None:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from agent.sdk import Group
 from drivers.fms_j1939.guards import Guard
+from drivers.fms_j1939.rereading import Rereading
 from drivers.fms_j1939.spn import Composer, Pgn, Reading
 
 HOLD_MS = 3_000
@@ -39,6 +40,7 @@ class Voice:
         "payload",
         "pgn",
         "readings",
+        "rereading",
         "sa",
         "seen_ms",
         "silence_ms",
@@ -54,6 +56,7 @@ class Voice:
         self.pgn = pgn
         self.sa = sa
         self.multiplexer = multiplexer
+        self.rereading = Rereading(pgn)
         self.silence_ms = int(pgn.silence_s * 1000)
         # How long it may be silent before its signals are missing; None: for ever.
         self.limit_ms: int | None = None
