@@ -103,6 +103,11 @@ class Guard:
         self._course, believed = self._step(self._course, Point(value, at_ms))
         return believed
 
+    @property
+    def settled(self) -> bool:
+        """Whether any value was believed so far."""
+        return self._course.believed is not None
+
     def restart(self) -> None:
         """Forget the course: what comes next is another counter."""
         self._course = Course()

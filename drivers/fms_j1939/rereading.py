@@ -1,4 +1,4 @@
-"""Reads again only what differs from the message before: a changed message mostly differs little."""
+"""Reads again only what differs from the message before: changes are mostly small."""
 
 from __future__ import annotations
 

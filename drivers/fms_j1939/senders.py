@@ -166,9 +166,11 @@ class Belief:
             return False
         if followed is not None:
             followed.lost = True
-        if self.guard is not None and (followed is None or claim.rank < followed.rank):
+        guard = self.guard
+        if guard is not None and followed is not None:
             # A worse sender has to go on where the better one stopped, not the other way round.
-            self.guard.restart()
+            if claim.rank < followed.rank or not guard.settled:
+                guard.restart()
         claim.lost = False
         self.followed = claim
         return True
