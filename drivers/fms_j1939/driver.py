@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 
 from agent.sdk import (
+    ConfigFile,
     Context,
     DeviceUnavailable,
     Driver,
@@ -19,10 +20,13 @@ from agent.sdk import (
 )
 from drivers.fms_j1939 import capture
 from drivers.fms_j1939.bus import Bus, Condition
+from drivers.fms_j1939.configured import parameter_groups
+from drivers.fms_j1939.driver_ids import Identity
 from drivers.fms_j1939.receiver import Receiver, Statement
 from drivers.fms_j1939.slcan import SlcanBus
+from drivers.fms_j1939.spn import Pgn
 from drivers.fms_j1939.status import BUS, SILENCE_MS, Silence, Status
-from drivers.fms_j1939.table import GROUPS, PGNS
+from drivers.fms_j1939.table import GROUPS, declared
 
 _WAIT_S = 0.2
 
@@ -63,22 +67,67 @@ class FmsConfig(DriverConfig, frozen=True):
             'prefer = { dc1 = [236], "Vehicle.Speed" = [23] }.'
         ),
     ] = msgspec.field(default_factory=dict)
+    driver_id: Annotated[
+        Literal["pseudonym", "plain", "off"],
+        Meta(
+            description="How drivers' cards are named: a pseudonym of this vehicle, the card's own "
+            "number (personal data), or not at all."
+        ),
+    ] = "pseudonym"
+    electric: Annotated[
+        bool, Meta(description="Also read the parameter groups of battery-electric buses.")
+    ] = False
+    overlay: Annotated[
+        ConfigFile, Meta(description="TOML file that adds, changes or switches off parameters.")
+    ] = ""
+    dbc: Annotated[
+        ConfigFile, Meta(description="DBC file of further messages; brain check compiles it.")
+    ] = ""
 
     def __post_init__(self) -> None:
-        known = {pgn.group.name for pgn in PGNS.values()}
-        signals = {path for pgn in PGNS.values() for path in pgn.group.index}
+        pgns = self.parameter_groups(Identity(self.driver_id)).values()
+        known = {pgn.group.name for pgn in pgns}
+        signals = {path for pgn in pgns for path in pgn.group.index}
         for name in self.prefer:
             if name not in known and name not in signals:
                 raise ValueError(
                     f"prefer: {name!r} is no group ({', '.join(sorted(known))}) and no signal"
                 )
 
+    def parameter_groups(self, identity: Identity) -> Mapping[int, Pgn]:
+        """The parameter groups that this section asks for. Raises ValueError."""
+        return parameter_groups(
+            electric=self.electric,
+            identity=identity,
+            overlay_file=self.overlay,
+            dbc_file=self.dbc,
+        )
+
 
 class FmsJ1939(Driver[FmsConfig]):
     """Reads J1939 messages that FMS gateways and vehicle buses send, listen-only."""
 
     config_model: ClassVar[type[DriverConfig]] = FmsConfig
-    groups: ClassVar[tuple[Group, ...]] = (*GROUPS, BUS)
+    groups: tuple[Group, ...] = (*GROUPS, BUS)
+
+    def __init__(self, config: FmsConfig) -> None:
+        super().__init__(config)
+        self._identity = Identity(config.driver_id)
+        self._pgns = config.parameter_groups(self._identity)
+        self.groups = (*declared(self._pgns.values()), BUS)
+
+    @classmethod
+    def prepare(cls, section: Mapping[str, object]) -> list[str]:
+        """Compile the DBC file of a section. Raises ValueError."""
+        dbc_file = section.get("dbc")
+        if not dbc_file or not isinstance(dbc_file, str):
+            return []
+        from drivers.fms_j1939 import dbc
+
+        try:
+            return dbc.prepare(Path(dbc_file))
+        except ValueError as error:
+            raise ValueError(f"dbc: {error}") from None
 
     @classmethod
     def decode(cls, path: Path) -> Iterator[Mapping[str, object]]:
@@ -87,7 +136,7 @@ class FmsJ1939(Driver[FmsConfig]):
 
     def probe(self) -> str:
         """Listen for 3 s and say what is on the bus. Raises DeviceUnavailable."""
-        receiver = Receiver(self.config.prefer)
+        receiver = Receiver(self.config.prefer, pgns=self._pgns)
         heard: set[str] = set()
         with self._open() as bus:
             before = bus.condition()
@@ -111,7 +160,8 @@ class FmsJ1939(Driver[FmsConfig]):
 
     def run(self, ctx: Context) -> None:
         """Read and emit until stopped. Raises DeviceUnavailable."""
-        receiver = Receiver(self.config.prefer)
+        self._identity.keep_in(ctx.workdir)
+        receiver = Receiver(self.config.prefer, pgns=self._pgns)
         status = Status(receiver)
         with self._open() as bus:
             silence = Silence(boottime_ms())
@@ -156,7 +206,8 @@ class FmsJ1939(Driver[FmsConfig]):
         if config.interface == "socketcan":
             from drivers.fms_j1939.socketcan import SocketCanBus
 
-            return SocketCanBus(config.channel, config.bitrate, insist=config.link == "listen-only")
+            insist = config.link == "listen-only"
+            return SocketCanBus(config.channel, config.bitrate, insist=insist, pgns=self._pgns)
         from drivers.fms_j1939.adapters import PythonCanBus
 
         return PythonCanBus(config.interface, config.channel, config.bitrate)

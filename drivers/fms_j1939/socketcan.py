@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import select
 import time
+from collections.abc import Iterable
 
 from agent.sdk import DeviceUnavailable, boottime_ms
 from drivers.fms_j1939 import can_errors, can_raw, link_state
@@ -31,15 +32,18 @@ _MAX_BATCHES = 16
 class SocketCanBus:
     """A CAN interface. Use it in a `with`.
 
-    `insist`: refuse a link that acknowledges, and one of which that cannot be told. Raises
+    `insist`: refuse a link that acknowledges, and one of which that cannot be told. `pgns`: what
+    the kernel hands on, besides the transport protocol. Raises
     DeviceUnavailable for these, where the interface is absent at first, and where it is none.
     """
 
-    def __init__(self, interface: str, bitrate: int, *, insist: bool) -> None:
+    def __init__(
+        self, interface: str, bitrate: int, *, insist: bool, pgns: Iterable[int] = PGNS
+    ) -> None:
         self._interface = interface
         self._bitrate = bitrate
         self._insist = insist
-        self._filters = can_raw.filters(PGNS)
+        self._filters = can_raw.filters(pgns)
         self._drops = can_raw.Drops()
         self._error_frames = 0
         self._last_error = ""

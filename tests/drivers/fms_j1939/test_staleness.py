@@ -178,11 +178,11 @@ def test_the_driver_states_it_and_the_value_again(
     plug: Callable[..., object], start: Callable[..., object]
 ) -> None:
     stick = plug()
-    driver = FmsJ1939(FmsConfig(channel=stick.path))  # type: ignore[attr-defined]
+    driver = FmsJ1939(FmsConfig(channel=stick.path))
     running = start(driver.run)
-    stick.wait(lambda: stick.open)  # type: ignore[attr-defined]
-    stick.send(CCVS1)  # type: ignore[attr-defined]
-    ctx = running.ctx  # type: ignore[attr-defined]
+    stick.wait(lambda: stick.open)
+    stick.send(CCVS1)
+    ctx = running.ctx
 
     def states() -> list[object]:
         return [
@@ -192,13 +192,13 @@ def test_the_driver_states_it_and_the_value_again(
         ]
 
     ctx.wait(lambda: State.MISSING in states())
-    stick.send(CCVS1)  # type: ignore[attr-defined]
+    stick.send(CCVS1)
     ctx.wait(lambda: len(states()) >= 3)
     assert states()[:3] == [50.0, State.MISSING, 50.0]
     times = [at_ms for group, _, _, at_ms, _ in ctx.emitted if group == "ccvs1"]
     assert times[1] - times[0] > 500
     # ... and once more when the adaptor is pulled.
-    stick.pull()  # type: ignore[attr-defined]
+    stick.pull()
     ctx.wait(lambda: states()[-1] is State.MISSING)
 
 
