@@ -162,25 +162,27 @@ class FmsJ1939(Driver[FmsConfig]):
         """Read and emit until stopped. Raises DeviceUnavailable."""
         self._identity.keep_in(ctx.workdir)
         receiver = Receiver(self.config.prefer, pgns=self._pgns)
-        status = Status(receiver)
         with self._open() as bus:
-            silence = Silence(boottime_ms())
-            while ctx.running():
-                try:
-                    said = bus.receive(receiver, _WAIT_S)
-                except DeviceUnavailable:
-                    _emit(ctx, boottime_ms(), receiver.gone())
-                    raise
-                for at_ms, statements in said:
-                    _emit(ctx, at_ms, statements)
-                now_ms = boottime_ms()
-                _emit(ctx, now_ms, receiver.missing(now_ms))
-                condition = bus.condition()
-                status.emit(ctx, condition, now_ms)
-                revive = silence.revive(receiver.frames_read, now_ms, condition.on_bus)
-                self.device = condition.trouble or self._silent_text(silence, condition) or "ok"
-                if revive:
-                    bus.revive()
+            try:
+                self._listen(ctx, bus, receiver)
+            except DeviceUnavailable:
+                _emit(ctx, boottime_ms(), receiver.gone())
+                raise
+
+    def _listen(self, ctx: Context, bus: Bus, receiver: Receiver) -> None:
+        status = Status(receiver)
+        silence = Silence(boottime_ms())
+        while ctx.running():
+            for at_ms, statements in bus.receive(receiver, _WAIT_S):
+                _emit(ctx, at_ms, statements)
+            now_ms = boottime_ms()
+            _emit(ctx, now_ms, receiver.missing(now_ms))
+            condition = bus.condition()
+            status.emit(ctx, condition, now_ms)
+            revive = silence.revive(receiver.frames_read, now_ms, condition.on_bus)
+            self.device = condition.trouble or self._silent_text(silence, condition) or "ok"
+            if revive:
+                bus.revive()
 
     @property
     def _name(self) -> str:
