@@ -117,7 +117,7 @@ def test_memory_is_bounded() -> None:
     dice = random.Random(3)
     conflicts = AddressConflicts()
     tracemalloc.start()
-    for n in range(200_000):
+    for n in range(50_000):
         conflicts.claim(0xFE, dice.randbytes(8))
         conflicts.hear(CCVS1, n & 255, n >> 8, dice.randbytes(8), n)
     _, peak = tracemalloc.get_traced_memory()

@@ -134,11 +134,11 @@ def test_coming_and_going_is_stated_three_times_and_then_once_a_minute() -> None
 
 def test_one_that_comes_and_goes_holds_up_no_other() -> None:
     bus = Bus()
-    for n in range(400):
+    for n in range(600):
         bus.say[0] = dm1(OIL) if n % 2 == 0 else dm1()
         bus.run(1)
-    bus.say[3] = dm1(FUEL)
-    assert bus.run(1)[-1] == "appeared 96 1"
+    bus.say[3] = dm1(*(Dtc(500 + n, 1, 1, 0) for n in range(50)))
+    assert bus.run(1)[-1] == "appeared 549 1"
 
 
 def test_after_a_quiet_time_it_is_stated_at_once_again() -> None:
