@@ -67,9 +67,7 @@ class PythonCanBus:
             for _ in range(_MAX_FRAMES):
                 if message is None:
                     break
-                statement = self._take(receiver, message, at_ms)
-                if statement is not None:
-                    said.append(statement)
+                said += self._take(receiver, message, at_ms)
                 message = self._bus.recv(0)
         except (self._error, OSError) as error:
             raise DeviceUnavailable(f"{self._name} is gone: {error}") from error
@@ -90,13 +88,13 @@ class PythonCanBus:
         """Close the interface."""
         self._bus.shutdown()
 
-    def _take(self, receiver: Receiver, message: can.Message, at_ms: int) -> Statement | None:
+    def _take(self, receiver: Receiver, message: can.Message, at_ms: int) -> list[Statement]:
         if message.is_error_frame:
             self._error_frames += 1
-            return None
+            return []
         if message.is_fd:
             receiver.reject()
-            return None
+            return []
         frame = Frame(
             message.arbitration_id,
             bytes(message.data),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -19,7 +19,7 @@ from agent.sdk import (
 )
 from drivers.fms_j1939 import capture
 from drivers.fms_j1939.bus import Bus, Condition
-from drivers.fms_j1939.receiver import Receiver
+from drivers.fms_j1939.receiver import Receiver, Statement
 from drivers.fms_j1939.slcan import SlcanBus
 from drivers.fms_j1939.status import BUS, SILENCE_MS, Silence, Status
 from drivers.fms_j1939.table import GROUPS, PGNS
@@ -58,14 +58,20 @@ class FmsConfig(DriverConfig, frozen=True):
     ] = 115_200
     prefer: Annotated[
         dict[str, list[Address]],
-        Meta(description="Senders to believe first, by group: prefer = { dc1 = [236] }."),
+        Meta(
+            description="Senders to believe first, by group or by signal: "
+            'prefer = { dc1 = [236], "Vehicle.Speed" = [23] }.'
+        ),
     ] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         known = {pgn.group.name for pgn in PGNS.values()}
+        signals = {path for pgn in PGNS.values() for path in pgn.group.index}
         for name in self.prefer:
-            if name not in known:
-                raise ValueError(f"prefer: {name!r} is no group ({', '.join(sorted(known))})")
+            if name not in known and name not in signals:
+                raise ValueError(
+                    f"prefer: {name!r} is no group ({', '.join(sorted(known))}) and no signal"
+                )
 
 
 class FmsJ1939(Driver[FmsConfig]):
@@ -110,10 +116,15 @@ class FmsJ1939(Driver[FmsConfig]):
         with self._open() as bus:
             silence = Silence(boottime_ms())
             while ctx.running():
-                for at_ms, statements in bus.receive(receiver, _WAIT_S):
-                    for group, values, states in statements:
-                        ctx.emit(group, values, states=states, at_boottime_ms=at_ms)
+                try:
+                    said = bus.receive(receiver, _WAIT_S)
+                except DeviceUnavailable:
+                    _emit(ctx, boottime_ms(), receiver.gone())
+                    raise
+                for at_ms, statements in said:
+                    _emit(ctx, at_ms, statements)
                 now_ms = boottime_ms()
+                _emit(ctx, now_ms, receiver.missing(now_ms))
                 condition = bus.condition()
                 status.emit(ctx, condition, now_ms)
                 revive = silence.revive(receiver.frames_read, now_ms, condition.on_bus)
@@ -149,6 +160,11 @@ class FmsJ1939(Driver[FmsConfig]):
         from drivers.fms_j1939.adapters import PythonCanBus
 
         return PythonCanBus(config.interface, config.channel, config.bitrate)
+
+
+def _emit(ctx: Context, at_ms: int, statements: Iterable[Statement]) -> None:
+    for group, values, states in statements:
+        ctx.emit(group, values, states=states, at_boottime_ms=at_ms)
 
 
 def _how(condition: Condition) -> str:

@@ -118,8 +118,10 @@ def test_the_package_has_no_word_for_transmitting() -> None:
         said |= {
             (path.name, call) for call in re.findall(r"\w+\.(?:send|sendall|write\w*)\(.*\)", text)
         }
-    # The port of an SLCAN adaptor, for its three commands; a question to the kernel about a link.
+    # The port of an SLCAN adaptor, for its three commands; a question to the kernel about a link;
+    # the file with the key of the pseudonyms.
     assert said == {
+        ("driver_ids.py", "os.write(fd, key)"),
         ("slcan.py", 'os.write(self._fd, b"C\\r")'),
         ("slcan.py", 'os.write(self._fd, command + b"\\r")'),
         ("link_state.py", "kernel.sendall(request)"),
