@@ -16,7 +16,8 @@ class Expectation:
     resolution in that unit, 0 where values are no numbers or codes. `on_wire` is False for what a
     driver counts or concludes by itself. `tolerance`: how far a delivered value may be from the
     written one and still be the same: 0 (but for a float's error), except where the conversion
-    from the standard's unit is irrational and each side rounds it in its own way.
+    from the standard's unit is irrational and each side rounds it in its own way. `pseudonym`: what
+    is delivered stands for what was written, under a key that only the driver has.
     """
 
     source: str
@@ -27,6 +28,7 @@ class Expectation:
     step: float = 0.0
     on_wire: bool = True
     tolerance: float = 0.0
+    pseudonym: bool = False
 
 
 def every(source: str, path: str, step: float) -> Expectation:

@@ -109,8 +109,10 @@ WORKSHOP = (
         "Vehicle.Bus.Fms.DiagnosticsSupported",
         "Vehicle.Bus.Fms.RequestsSupported",
         "Vehicle.Bus.Fms.Version",
-        "Vehicle.Tachograph.Driver1.Identifier",
-        "Vehicle.Tachograph.Driver2.Identifier",
+    ),
+    *(
+        Expectation("fms", f"Vehicle.Tachograph.Driver{n}.Identifier", "change", pseudonym=True)
+        for n in (1, 2)
     ),
 )
 

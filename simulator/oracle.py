@@ -12,12 +12,13 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
+from simulator.delivered import Delivered
 from simulator.dtc_oracle import FaultEvent, judge_fault_events
 from simulator.emission import Scalar
 from simulator.expectation import Expectation
 from simulator.ledger import LATITUDE, LONGITUDE, Ledger, Run
+from simulator.pseudonyms import lifted
 from simulator.signals import BY_SIGNAL
 from simulator.verdict import Verdict
 
@@ -29,17 +30,6 @@ SETTLED_MS = 5_000
 """A reader that has heard the better sender for this long has no use for another one."""
 PAUSE_MS = 3_000
 """Of a sender that is said to be heard; all that have an alternative speak within 2 s."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """One value in the cloud's ledger."""
-
-    seq: tuple[str, int]
-    source: str
-    signal: str
-    at_ms: int
-    value: Scalar
 
 
 def judge(
@@ -72,6 +62,8 @@ def judge(
         runs = list(_split(raw, deaf[source]))
         verdict.unheard += sum(1 for run in runs if not run.heard)
         values = by_signal.get((source, signal), [])
+        if spec.pseudonym:
+            values = by_signal[source, signal] = lifted(values, raw, slack_ms)
         if spec.keep == "change":
             _judge_changes(source, spec, runs, values, slack_ms, verdict)
         elif spec.keep == "sampled":

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
+from simulator.delivered import Delivered
 from simulator.dtc_oracle import DTC, FaultEvent
 from simulator.emission import Scalar
 from simulator.ledger import Ledger
-from simulator.oracle import Delivered, judge
+from simulator.oracle import judge
 from simulator.verdict import Verdict
 
 
