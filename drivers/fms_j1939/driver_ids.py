@@ -7,12 +7,15 @@ can be put together. It keeps card numbers out of the cloud, no more.
 from __future__ import annotations
 
 import hmac
+import logging
 import os
 from pathlib import Path
 from typing import Any, Literal
 
 from agent.sdk import State
 from drivers.fms_j1939.spn import Pgn, Reading, Spn, text_state
+
+log = logging.getLogger(__name__)
 
 Mode = Literal["pseudonym", "plain", "off"]
 
@@ -36,20 +39,25 @@ class Identity:
     def keep_in(self, workdir: Path) -> None:
         """Use the key in `workdir`, made there once: a driver keeps the pseudonym over restarts.
 
-        Raises OSError where the file can be neither read nor made, ValueError where it is damaged.
+        A damaged file is replaced. Where it can be neither read nor written the key stays that of
+        this run, and the log says so: no reading is worth less than the name of its driver.
         """
         if self.mode != "pseudonym":
             return
         path = workdir / _KEY_FILE
         try:
-            self._key = path.read_bytes()
-        except FileNotFoundError:
+            kept = path.read_bytes() if path.exists() else b""
+            if len(kept) == _KEY_BYTES:
+                self._key = kept
+                return
+            if kept:
+                log.warning("%s is damaged: a new key, all drivers get new pseudonyms", path)
             _write_private(path, self._key)
-        if len(self._key) != _KEY_BYTES:
-            self._key = os.urandom(_KEY_BYTES)
-            raise ValueError(
-                f"{path}: expected a key of {_KEY_BYTES} bytes. Remove the file: a new one is "
-                "made, and all drivers get new pseudonyms"
+        except OSError as error:
+            log.warning(
+                "%s: %s: drivers get new pseudonyms at each start; check owner and mode",
+                path,
+                error.strerror,
             )
 
     def of(self, card: bytes) -> str:

@@ -32,6 +32,8 @@ _ANNOUNCEMENTS = (16, 32)  # RTS, BAM
 
 # Packets of a session come within this of each other; what comes later is of an unknown one.
 _SESSION_MS = 5_000
+# Beyond that all are forgotten, and their packets masked.
+_MAX_SESSIONS = 1024
 
 
 @dataclass(slots=True)
@@ -78,6 +80,8 @@ class Mask:
         known = self._sessions.get((sa, da))
         if known is not None and known.personal and at_ms <= known.until_ms:
             personal = True
+        if len(self._sessions) >= _MAX_SESSIONS:
+            self._sessions.clear()
         self._sessions[sa, da] = _Session(personal, payload[3], at_ms + _SESSION_MS)
 
     def _packet(self, frame: Frame, sa: int, da: int, at_ms: int) -> Frame:

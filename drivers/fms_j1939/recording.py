@@ -121,7 +121,8 @@ def record(
 ) -> Mapping[str, Scalar]:
     """Write what comes in the next `seconds` (60); `mask` (false).
 
-    Ends early where the file is full or `stopped` is set. Raises ValueError on bad arguments, OSError where the file cannot be written.
+    Ends early where the file is full or `stopped` is set. Raises ValueError on bad arguments,
+    OSError where the file cannot be written.
     """
     seconds, mask = arguments(args, RECORD_S)
     begin_ms = boottime_ms()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -33,9 +33,6 @@ KIND_OF = {
     "numbers": Shape.NUMBER,
 }
 
-EXCEPTIONS = ("stated", "reserved", "special", "fallback")
-"""Keys of a group that say something about single parameters of it."""
-
 MAX_SPN = (1 << 19) - 1
 MAX_BITS = 64
 _MAX_MESSAGE_BITS = 1785 * 8
@@ -60,11 +57,6 @@ def whole(name: str, section: Mapping[str, Any]) -> tuple[Spn, ...]:
     return tuple(_checked(f"[{name}] whole row {at}", "whole", row, section) for at, row in rows)
 
 
-def spn_of(row: Sequence[Any]) -> object:
-    """The number of the parameter that a row of any kind but `whole` is about."""
-    return row[0] if row else None
-
-
 def _list(name: str, section: Mapping[str, Any], key: str) -> list[Any]:
     rows = section.get(key, [])
     if not isinstance(rows, list):
@@ -78,12 +70,14 @@ def _checked(where: str, kind: str, row: object, section: Mapping[str, Any]) -> 
         raise ValueError(f"{where}: expected [{', '.join(columns)}], got {row!r}")
     cells = dict(zip(columns, row, strict=True))
     try:
-        return _whole(cells) if kind == "whole" else _parameter(kind, cells, section)
+        return (
+            _whole(cells, section["pgn"]) if kind == "whole" else _parameter(kind, cells, section)
+        )
     except (ValueError, TypeError, ZeroDivisionError, OverflowError) as error:
         raise ValueError(f"{where}: {error}") from None
 
 
-def _whole(cells: Mapping[str, Any]) -> Spn:
+def _whole(cells: Mapping[str, Any], pgn: int) -> Spn:
     low, high = _limits(cells["plausible"])
     return Spn(
         0,
@@ -96,7 +90,7 @@ def _whole(cells: Mapping[str, Any]) -> Spn:
         minimum=low,
         maximum=high,
         datatype=Datatype(cells["type"]),
-        source="SAE J1939-71",
+        source=f"SAE J1939-71 PGN {pgn}",
     )
 
 
@@ -116,7 +110,8 @@ def _parameter(kind: str, cells: Mapping[str, Any], section: Mapping[str, Any]) 
     if step <= 0:
         raise ValueError(f"step: expected a fraction above 0, got {step}")
     low, high = _limits(cells.get("plausible", []))
-    factor, unit = _stated(_exception(section, "stated", number))
+    name = (number, signal)
+    factor, unit = _stated(_exception(section, "stated", name))
     return Spn(
         number,
         path(signal) if signal != "" else "",
@@ -134,18 +129,41 @@ def _parameter(kind: str, cells: Mapping[str, Any], section: Mapping[str, Any]) 
         high,
         unit,
         factor,
-        _reserved(_exception(section, "reserved", number)),
-        _special(_exception(section, "special", number)),
-        fallback=number in section.get("fallback", ()),
-        source="" if number else "unverified",
+        _reserved(_exception(section, "reserved", name)),
+        _special(_exception(section, "special", name)),
+        fallback=any(one and one in section.get("fallback", ()) for one in name),
+        source="" if number else section.get("about", "unverified"),
     )
 
 
-def _exception(section: Mapping[str, Any], key: str, number: int) -> Any:
+def _exception(section: Mapping[str, Any], key: str, name: tuple[int, str]) -> Any:
+    """What a table of the group says of the parameter, by number or path."""
     listed = section.get(key, {})
-    if not isinstance(listed, dict):
-        raise ValueError(f"{key}: expected a table by SPN, got {listed!r}")
-    return listed.get(str(number))
+    number, signal = name
+    return listed.get(signal, listed.get(str(number)) if number else None)
+
+
+def selector(name: str, section: Mapping[str, Any]) -> tuple[int, int] | None:
+    """First bit from 0 and number of bits of a group's `multiplexer`; None where it has none."""
+    if "multiplexer" not in section:
+        return None
+    try:
+        byte, bit, bits = _place(section["multiplexer"])
+        if bits > MAX_BITS:
+            raise ValueError(f"at: at most {MAX_BITS} bits, got {bits}")
+    except ValueError as error:
+        raise ValueError(f"[{name}] multiplexer: {error}") from None
+    return (byte - 1) * 8 + bit - 1, bits
+
+
+def when(name: str, section: Mapping[str, Any]) -> dict[str, frozenset[int]]:
+    """The values of the selector with which a parameter is there, by path."""
+    found = {}
+    for one, values in section.get("when", {}).items():
+        if not isinstance(values, list) or any(type(value) is not int for value in values):
+            raise ValueError(f"[{name}] when: {one}: expected a list of values, got {values!r}")
+        found[one] = frozenset(values)
+    return found
 
 
 def path(text: object) -> str:

@@ -136,7 +136,8 @@ class Claim:
 
     def alive(self, at_ms: int) -> bool:
         """Whether it gave a value lately."""
-        return self.has_value and at_ms - self.voice.seen_ms <= self.voice.silence_ms
+        voice = self.voice
+        return self.has_value and not voice.silent and at_ms - voice.seen_ms <= voice.silence_ms
 
 
 class Belief:
@@ -166,11 +167,11 @@ class Belief:
             return False
         if followed is not None:
             followed.lost = True
-        guard = self.guard
-        if guard is not None and followed is not None:
+        if self.guard is not None and (
+            followed is None or claim.rank < followed.rank or not self.guard.settled
+        ):
             # A worse sender has to go on where the better one stopped, not the other way round.
-            if claim.rank < followed.rank or not guard.settled:
-                guard.restart()
+            self.guard.restart()
         claim.lost = False
         self.followed = claim
         return True

@@ -13,6 +13,7 @@ from agent.sdk import Group
 from drivers.fms_j1939 import rows
 from drivers.fms_j1939.driver_ids import DriverIds, Identity
 from drivers.fms_j1939.multiplexed import Axles, Services
+from drivers.fms_j1939.selected import Selected
 from drivers.fms_j1939.spn import Pgn
 from drivers.fms_j1939.telltales import Telltales
 from drivers.fms_j1939.vehicle_clock import Clock
@@ -58,7 +59,18 @@ def parameter_groups(
         if number in found:
             raise ValueError(f"[{name}] pgn: {number} is [{found[number].group.name}] already")
         found[number] = _pgn(name, section, _LAYOUTS[layout], identity)
+    _check_paths(found.values())
     return MappingProxyType(found)
+
+
+def _check_paths(pgns: Iterable[Pgn]) -> None:
+    """A path is declared in one group only; fallbacks are no declarations."""
+    seen: dict[str, str] = {}
+    for pgn in pgns:
+        for path in pgn.group.index:
+            if path in seen:
+                raise ValueError(f"[{pgn.group.name}] {path} is declared in [{seen[path]}] already")
+            seen[path] = pgn.group.name
 
 
 def _pgn(
@@ -66,6 +78,10 @@ def _pgn(
 ) -> Pgn:
     spns = sorted(rows.parameters(name, section), key=lambda spn: spn.first_bit)
     rest: dict[str, Any] = {"identity": identity} if layout is DriverIds else {}
+    selector = rows.selector(name, section)
+    if selector is not None:
+        layout = Selected
+        rest = {"selector": selector, "when": rows.when(name, section)}
     return layout(
         section["pgn"],
         name,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.sdk import Keep, Scalar, State
-from drivers.fms_j1939.frames import Frame
+from drivers.fms_j1939 import can_raw
+from drivers.fms_j1939 import receiver as receiver_module
+from drivers.fms_j1939.frames import Frame, parse
 from drivers.fms_j1939.guards import GUARDS
 from drivers.fms_j1939.receiver import REPEAT_MS, Receiver
 from drivers.fms_j1939.spn import Composer, Reading
@@ -148,6 +152,38 @@ def test_turns_of_a_multiplexer_are_skipped_too() -> None:
     """Four tell-tale blocks in turn, none of which changes: each is read once a second."""
     receiver = Receiver()
     blocks = [b"T18FD7D008%02X%s" % (block, b"88" * 7) for block in (0xF0, 0xF1, 0xF2, 0xF3)]
-    said = [receiver.lines(blocks, at_ms) for at_ms in range(0, 10_000, 100)]
+    receiver.lines(blocks, -5000)
+    with mock.patch.object(receiver_module, "parse", side_effect=parse) as parsed:
+        said = [receiver.lines(blocks, at_ms) for at_ms in range(0, 10_000, 100)]
     assert [len(statements) for statements in said] == ([4] + [0] * 9) * 10
+    assert parsed.call_count == 40
     assert len(receiver._turns) == 1
+
+
+def test_known_frames_are_not_even_taken_apart() -> None:
+    receiver = Receiver()
+    lines = [
+        b"T18FEF100800C80000000000FF",
+        b"T18FEF127800C80000000000FF",
+        b"T18FFAA008" + b"0" * 16,
+    ]
+    receiver.lines(lines, 0)
+    with mock.patch.object(receiver_module, "parse", side_effect=parse) as parsed:
+        for at_ms in range(0, 10_000, 100):
+            receiver.lines(lines, at_ms)
+    assert parsed.call_count == 0
+    raws = [(0x98FEF100 + sa).to_bytes(4, "little") + b"\x08\0\0\0" + bytes(8) for sa in (0, 9)]
+    receiver.can_frames([(raw, 20_000) for raw in raws])
+    with mock.patch.object(receiver_module.can_raw, "unpack", side_effect=can_raw.unpack) as taken:
+        for at_ms in range(20_000, 30_000, 100):
+            receiver.can_frames([(raw, at_ms) for raw in raws])
+    assert taken.call_count == 18
+
+
+def test_one_multiplexed_message_under_two_priorities_takes_bounded_memory() -> None:
+    receiver = Receiver()
+    for n in range(5000):
+        axle, priority = n % 2 << 4, 6 + n // 2 % 2
+        receiver.lines([b"T%08X8%02X%04XFFFFFFFFFF" % (priority << 26 | 65258 << 8, axle, n)], n)
+    assert len(receiver._turns) == 2
+    assert sum(map(len, receiver._turns.values())) <= 2 * 64
