@@ -114,7 +114,13 @@ def _bad(value: object, kind: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        yield path, _MSGSPEC_PATH.sub("", str(error))
+        text = _MSGSPEC_PATH.sub("", str(error))
+        # A struct that judges its fields together says "FIELD: what is wrong".
+        name, _, rest = text.partition(": ")
+        if rest and isinstance(value, Mapping) and name in value:
+            yield (*path, name), rest
+        else:
+            yield path, text
 
 
 def _children(value: object, kind: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:

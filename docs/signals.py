@@ -27,14 +27,14 @@ BEGIN, END = "<!-- signals: written by docs/signals.py -->", "<!-- end of signal
 _INTRO = """\
 # Signals
 
-Written by `docs/signals.py` from what the drivers declare; a test compares. `brain signals` prints the same for
-the drivers that are configured, custom signals included, and `brain signals --format vspec` as an overlay for the
-VSS tools.
+Written by `docs/signals.py` from what the drivers declare; a test compares. `brain signals` prints
+the same of the drivers that are configured, custom signals included; with `--format vspec` as an
+overlay for the VSS tools.
 
-* **kept**: `every` value; every `change`; or at most one value in so many seconds, beyond a deadband.
-* **states**: what stands in place of a value: `not_available` (the sender has none), `error` (the sender says so),
-  `missing` (nobody has said it for five nominal periods, 0.5 s at least), `implausible` (a reserved code, a value
-  outside the range, a jump).
+* **kept**: `every` value; every `change`; or one value in so many seconds, beyond a deadband.
+* **states**: what stands in place of a value: `not_available` (the sender has none), `error` (the
+  sender says so), `missing` (not heard for five nominal periods, 0.5 s at least), `implausible` (a
+  reserved code, a value outside the range, a jump).
 * **range**: beyond it a value is `implausible`.
 """
 

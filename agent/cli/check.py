@@ -20,10 +20,11 @@ def check(config: ConfigFile = DEFAULT_FILE, as_json: AsJson = False) -> int:
     Drivers compile what they need compiled, such as a DBC file.
     """
     loaded = load(config)
-    prepared: dict[str, list[str]] = {}
+    notes = list(loaded.notes)
     unprepared: list[Problem] = []
-    for name, section in loaded.sections.items():
-        prepared[name], found = prepare(section)
+    for section in loaded.sections.values():
+        told, found = prepare(section)
+        notes += told
         unprepared += found
     # What could not be prepared is said once, not again as missing.
     keys = {problem.key for problem in unprepared}
@@ -35,16 +36,12 @@ def check(config: ConfigFile = DEFAULT_FILE, as_json: AsJson = False) -> int:
                 "files": [str(file) for file in loaded.tree.files],
                 "drivers": {n: s.values["type"] for n, s in loaded.sections.items()},
                 "problems": [asdict(problem) for problem in problems],
-                "notes": [asdict(note) for note in loaded.notes],
-                "prepared": prepared,
+                "notes": [asdict(note) for note in notes],
             }
         )
         return INVALID if problems else OK
-    for note in render(loaded.notes):
+    for note in render(notes):
         output.error(f"note: {note}")
-    for name, texts in prepared.items():
-        for text in texts:
-            output.error(f"note: drivers.{name}: {text}")
     if problems:
         for text in render(problems):
             output.error(text)

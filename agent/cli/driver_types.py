@@ -48,7 +48,7 @@ def configured(section: Section) -> tuple[Driver[Any] | None, list[Problem]]:
 _ROOM = 300
 
 
-def prepare(section: Section) -> tuple[list[str], list[Problem]]:
+def prepare(section: Section) -> tuple[list[Problem], list[Problem]]:
     """Have the driver's class make what it needs out of the files of its section.
 
     Notes and problems. Sections of unknown types and of those that prepare nothing have neither.
@@ -61,7 +61,8 @@ def prepare(section: Section) -> tuple[list[str], list[Problem]]:
     if not isinstance(found, Prepares):
         return [], []
     try:
-        return found.prepare(options(section, found.config_model)), []
+        told = found.prepare(options(section, found.config_model))
+        return [section.problem((), text) for text in told], []
     except ValueError as error:
         key, _, text = str(error).partition(": ")
         return [], [section.problem((key,), text)]

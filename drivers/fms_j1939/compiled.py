@@ -34,7 +34,7 @@ def current(dbc: Path) -> Path:
     Where the DBC file itself is not there the compiled form is taken as it is.
     """
     found = [path for path in places(dbc) if path.is_file()]
-    todo = "compile it with: brain check"
+    todo = "run brain check with this configuration to compile it"
     if not found:
         what = "was not compiled" if dbc.is_file() else "no such file, and no compiled form of it"
         raise ValueError(f"{dbc}: {what}; {todo}")

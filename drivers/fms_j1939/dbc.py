@@ -66,7 +66,11 @@ def compile_dbc(dbc: Path) -> Compiled:
     for message in database.messages:
         found.add(message)
     if found.wrong:
-        raise ValueError(f"{dbc}: " + "; ".join(found.wrong[:10]))
+        more = f" (and {len(found.wrong) - 10} more)" if len(found.wrong) > 10 else ""
+        raise ValueError(f"{dbc}: " + "; ".join(found.wrong[:10]) + more)
+    if not found.signals:
+        notes = "; ".join(found.notes[:10]) or "it has no messages"
+        raise ValueError(f"{dbc}: no signal of a J1939 message is in it: {notes}")
     head = [
         f"# Compiled from {dbc.name} by `brain check`. Change that and check again, not this.",
         "",
@@ -158,7 +162,7 @@ class _Table:
     ) -> None:
         where = f"message {message.name} signal {signal.name}"
         spn = signal.spn or 0
-        if self._known.get(spn):
+        if spn and self._known.get(spn):
             self.notes.append(
                 f"{where}: SPN {spn} is {self._known[spn]} already; left out (an overlay can "
                 "change it)"

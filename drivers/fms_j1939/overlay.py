@@ -24,6 +24,8 @@ _TABLES = ("stated", "reserved", "special", "when")
 _KINDS = (*rows.KIND_OF, "texts")
 _KEYS = (*_SCALARS, *_TABLES, *_KINDS, "fallback", "off", "about")
 
+_NO_PARAMETERS = frozenset({0xEA00, 0xEB00, 0xEC00, 0xFECA})
+
 Listed = dict[str, dict[str, Any]]
 
 
@@ -146,11 +148,11 @@ def is_pgn(value: object) -> bool:
     """Whether `value` is the number of a parameter group that may carry parameters.
 
     Below 0xF000 (PDU1) the low byte is the destination, not part of the number. Transport and
-    requests carry none.
+    requests carry none; active faults (DM1) are a list, which is read elsewhere.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 0x3FFFF:
         return False
-    return (value & 0xFF00 >= 0xF000 or not value & 0xFF) and value not in (0xEB00, 0xEC00, 0xEA00)
+    return (value & 0xFF00 >= 0xF000 or not value & 0xFF) and value not in _NO_PARAMETERS
 
 
 def _all_of(value: object, kinds: type | tuple[type, ...]) -> bool:
