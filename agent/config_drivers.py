@@ -58,7 +58,7 @@ def driver_sections(tree: Tree) -> tuple[dict[str, Section], list[Problem]]:
 def validate_driver(section: Section, model: type[DriverConfig]) -> list[Problem]:
     """Every field of `section` that `model` does not allow, in the order of the section."""
     schema = msgspec.json.schema(model)
-    values = _options(section, model)
+    values = options(section, model)
     problems = []
     for path, text in _bad(values, model, ()):
         node = node_at(schema, path)
@@ -80,16 +80,27 @@ def validate_driver(section: Section, model: type[DriverConfig]) -> list[Problem
 
 def driver_config(section: Section, model: type[C]) -> C:
     """The typed section. Call it after `validate_driver` found nothing."""
-    return msgspec.convert(_options(section, model), model)
+    return msgspec.convert(options(section, model), model)
 
 
 _UNKNOWN = "unknown key"
 _MISSING = "missing"
 
 
-def _options(section: Section, model: type[DriverConfig]) -> dict[str, Any]:
-    known = {item.encode_name for item in msgspec.structs.fields(model)}
-    return {k: v for k, v in section.values.items() if k != "type" or k in known}
+def options(section: Section, model: type[DriverConfig]) -> dict[str, Any]:
+    """The values of a section without `type`, files absolute; nothing is validated."""
+    fields = {item.encode_name: item for item in msgspec.structs.fields(model)}
+    found = {k: v for k, v in section.values.items() if k != "type" or k in fields}
+    for key, value in found.items():
+        if key in fields and value and isinstance(value, str) and _names_a_file(fields[key].type):
+            stated_in = section.tree.place((*section.path, key)).file
+            found[key] = str(stated_in.parent.absolute() / value)
+    return found
+
+
+def _names_a_file(kind: Any) -> bool:
+    about = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
+    return any(isinstance(one, msgspec.Meta) and (one.extra or {}).get("file") for one in about)
 
 
 def _bad(value: object, kind: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
@@ -103,7 +114,13 @@ def _bad(value: object, kind: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        yield path, _MSGSPEC_PATH.sub("", str(error))
+        text = _MSGSPEC_PATH.sub("", str(error))
+        # A struct that judges its fields together says "FIELD: what is wrong".
+        name, _, rest = text.partition(": ")
+        if rest and isinstance(value, Mapping) and name in value:
+            yield (*path, name), rest
+        else:
+            yield path, text
 
 
 def _children(value: object, kind: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:

@@ -22,6 +22,7 @@ __all__ = [
     "Annotated",
     "Blob",
     "Commandable",
+    "ConfigFile",
     "Context",
     "Datatype",
     "Decodes",
@@ -32,6 +33,7 @@ __all__ = [
     "Keep",
     "Kind",
     "Meta",
+    "Prepares",
     "Record",
     "Scalar",
     "Signal",
@@ -66,6 +68,10 @@ class DriverConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
 
 Meta = msgspec.Meta
 """Description and bounds of a config field: `port: Annotated[str, Meta(description="...")]`."""
+
+ConfigFile = Annotated[str, Meta(extra={"file": True})]
+"""Type of a config field that names a file. A relative path starts at the folder of the
+configuration file that states it; the driver gets it absolute. "" stays "": no file."""
 
 C = TypeVar("C", bound=DriverConfig)
 
@@ -104,7 +110,9 @@ class Driver(ABC, Generic[C]):
     """One device family. The host makes one instance per `[drivers.NAME]` section."""
 
     config_model: ClassVar[type[DriverConfig]]
-    groups: ClassVar[tuple[Group, ...]]
+    groups: tuple[Group, ...]
+    """What the driver may emit, as an attribute of the class. Where the section decides, the
+    instance has one of its own, set in `__init__`: that one counts for all that is configured."""
     device: str = "ok"
     """What there is to say of a device that is open and yet of no use ("silent for 12 s, ..."):
     one line for `brain status`. A driver may set it at any time; "ok" takes it back."""
@@ -154,6 +162,19 @@ class Decodes(Protocol):
     @classmethod
     def decode(cls, path: Path) -> Iterator[Mapping[str, object]]:
         """One JSON-able mapping a line. Raises ValueError naming the file and line when corrupt."""
+        ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A driver class that makes files out of those its section names, when `brain check` runs."""
+
+    @classmethod
+    def prepare(cls, section: Mapping[str, object]) -> list[str]:
+        """Make what is missing or stale; one line for each thing worth knowing.
+
+        `section` was not validated; its files are absolute. Raises ValueError with "KEY: text".
+        """
         ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from agent.cli import output
-from agent.cli.driver_types import resolve
+from agent.cli.driver_types import configured, prepare
 from agent.cli.exits import INVALID, OK
 from agent.cli.main import ended
 from agent.cli.options import AsJson, ConfigFile
@@ -15,9 +15,20 @@ from agent.config_problems import Problem
 
 
 def check(config: ConfigFile = DEFAULT_FILE, as_json: AsJson = False) -> int:
-    """Is the configuration valid? Starts nothing, opens nothing. Exit code 0 or 2."""
+    """Is the configuration valid? Starts nothing, opens nothing. Exit code 0 or 2.
+
+    Drivers compile what they need compiled, such as a DBC file.
+    """
     loaded = load(config)
-    problems = all_problems(loaded)
+    notes = list(loaded.notes)
+    unprepared: list[Problem] = []
+    for section in loaded.sections.values():
+        told, found = prepare(section)
+        notes += told
+        unprepared += found
+    # What could not be prepared is said once, not again as missing.
+    keys = {problem.key for problem in unprepared}
+    problems = unprepared + [p for p in all_problems(loaded) if p.key not in keys]
     if as_json:
         output.json_text(
             {
@@ -25,11 +36,11 @@ def check(config: ConfigFile = DEFAULT_FILE, as_json: AsJson = False) -> int:
                 "files": [str(file) for file in loaded.tree.files],
                 "drivers": {n: s.values["type"] for n, s in loaded.sections.items()},
                 "problems": [asdict(problem) for problem in problems],
-                "notes": [asdict(note) for note in loaded.notes],
+                "notes": [asdict(note) for note in notes],
             }
         )
         return INVALID if problems else OK
-    for note in render(loaded.notes):
+    for note in render(notes):
         output.error(f"note: {note}")
     if problems:
         for text in render(problems):
@@ -48,6 +59,6 @@ def all_problems(loaded: Loaded) -> list[Problem]:
     """Those of the files and sections, and those of each driver's section, in order of place."""
     problems = list(loaded.problems)
     for section in loaded.sections.values():
-        problems += resolve(section)[1]
+        problems += configured(section)[1]
     order = {str(file): at for at, file in enumerate(loaded.tree.files)}
     return sorted(problems, key=lambda p: (order.get(p.file, -1), p.line or 0))

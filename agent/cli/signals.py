@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,14 +12,14 @@ import typer
 from agent import registry
 from agent.cli import output
 from agent.cli.client import Control, NotRunning
-from agent.cli.driver_types import resolve
+from agent.cli.driver_types import configured
 from agent.cli.exits import OK
 from agent.cli.options import ConfigFile, RunDir
 from agent.cli.places import places_of
 from agent.cli.vspec import overlay
 from agent.config_drivers import driver_sections
 from agent.config_files import DEFAULT_FILE, read
-from agent.sdk import Driver
+from agent.sdk import Group
 
 
 class Form(StrEnum):
@@ -62,21 +62,22 @@ def declared(config: Path) -> list[dict[str, Any]]:
     sections = driver_sections(read(config))[0] if config.exists() else {}
     found: list[dict[str, Any]] = []
     for name, section in sections.items():
-        driver, problems = resolve(section)
+        driver, problems = configured(section)
         if driver is None:
             output.error(f"{problems[0].place}  {problems[0].key}  {problems[0].text}")
         else:
-            found += _of(name, driver)
+            found += described(name, driver.groups)
     if not sections:
         for type_name in registry.available():
             try:
-                found += _of(type_name, registry.load(type_name))
+                found += described(type_name, registry.load(type_name).groups)
             except registry.BrokenPlugin as error:
                 output.error(str(error))
     return found
 
 
-def _of(source: str, driver: type[Driver[Any]]) -> list[dict[str, Any]]:
+def described(source: str, groups: Iterable[Group]) -> list[dict[str, Any]]:
+    """Each signal of `groups` with all that is declared of it."""
     return [
         {
             "source": source,
@@ -93,7 +94,7 @@ def _of(source: str, driver: type[Driver[Any]]) -> list[dict[str, Any]]:
             "steps_per_unit": signal.steps_per_unit,
             "definition": signal.source,
         }
-        for group in driver.groups
+        for group in groups
         for signal in group.signals
     ]
 

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from drivers.codecs import can_log
 from drivers.codecs.j1939 import TP_CM, TP_DT, Transport, split_id
-from drivers.fms_j1939.table import PGNS
+from drivers.fms_j1939 import dm1
+from drivers.fms_j1939.dm1 import DM1
+from drivers.fms_j1939.driver_ids import Identity
+from drivers.fms_j1939.dtc_signals import DTC
+from drivers.fms_j1939.spn import Pgn, Reading, Shape
+from drivers.fms_j1939.table import parameter_groups
+
+PLAIN_VARIABLE = "BRAIN_DECODE_DRIVER_ID"
+"""Set to `plain`, `decode` shows the drivers' cards; else pseudonyms with a key of the run."""
 
 
 def decode(path: Path) -> Iterator[Mapping[str, object]]:
-    """Each value of each frame of a candump log, without thinning or preference of a sender.
+    """Each SPN of each frame of a candump log, without thinning or preference of a sender.
 
-    `state` follows the raw class alone; a value beyond its plausible limits has `plausible` False.
-    A message of several packets has the stamp of its last one. Raises ValueError with file and line
-    where the log is damaged.
+    `value` is in the `unit` of the standard; `signal_value` and `signal_unit` come where the signal
+    has another. `state` follows the raw class alone; a value beyond its plausible limits has
+    `plausible` False. `spn` is None where the standard's number is not known, `signal` where the
+    parameter is none. A message of several packets has the stamp of its last one. Raises ValueError
+    with file and line where the log is damaged.
     """
+    plain = os.environ.get(PLAIN_VARIABLE) == "plain"
+    pgns = parameter_groups(electric=True, identity=Identity("plain" if plain else "pseudonym"))
     # Two buses in one log have sessions of their own.
     transports: dict[str, Transport] = {}
     for frame in can_log.read(path):
@@ -26,27 +39,74 @@ def decode(path: Path) -> Iterator[Mapping[str, object]]:
         if identifier.pgn in (TP_CM, TP_DT):
             transport = transports.setdefault(frame.interface, Transport())
             message = transport.feed(frame.t, identifier, frame.payload)
-            if message is not None:
-                yield from _readings(message.t, message.pgn, message.sa, message.payload)
-        else:
-            yield from _readings(frame.t, identifier.pgn, identifier.sa, frame.payload)
+            if message is not None and message.pgn in pgns:
+                yield from readings(message.t, pgns[message.pgn], message.sa, message.payload)
+            elif message is not None and message.pgn == DM1:
+                yield from trouble_codes(message.t, message.sa, message.payload)
+        elif identifier.pgn == DM1:
+            yield from trouble_codes(frame.t, identifier.sa, frame.payload)
+        elif identifier.pgn in pgns:
+            yield from readings(frame.t, pgns[identifier.pgn], identifier.sa, frame.payload)
 
 
-def _readings(t: float, number: int, sa: int, payload: bytes) -> Iterator[Mapping[str, object]]:
-    pgn = PGNS.get(number)
-    if pgn is None:
-        return
-    for spn, value, state, plausible, path, _ in pgn.read(payload):
-        line: dict[str, object] = {
-            "t": t,
-            "pgn": number,
-            "sa": sa,
-            "spn": spn.number,
-            "signal": path,
-            "value": value,
-            "state": "value" if state is None else state.value,
-            "unit": spn.unit,
-        }
-        if not plausible:
-            line["plausible"] = False
+def readings(t: float, pgn: Pgn, sa: int, payload: bytes) -> Iterator[dict[str, object]]:
+    """The lines of one message."""
+    details = pgn.details(payload)
+    line: dict[str, object] | None = None
+    for reading in pgn.read(payload):
+        if reading.spn.shape is Shape.WHOLE and line is not None:
+            # A signal of the whole message is shown with the parameter that it begins with.
+            line |= {"signal": reading.path} | _stated(reading)
+            if reading.stated is None:
+                line["plausible"] = False
+            continue
+        if line is not None:
+            yield line
+        line = {"t": t, "pgn": pgn.number, "sa": sa, **_line(reading), **details}
+    if line is not None:
         yield line
+
+
+def trouble_codes(t: float, sa: int, payload: bytes) -> Iterator[dict[str, object]]:
+    """A line for each active code of one DM1; none where it is too short to be one."""
+    try:
+        message = dm1.decode(payload)
+    except ValueError:
+        return
+    for spn, fmi, oc, cm in message.dtcs:
+        yield {
+            "t": t,
+            "pgn": DM1,
+            "sa": sa,
+            "spn": spn,
+            "signal": DTC,
+            "value": None,
+            "state": "value",
+            "unit": "",
+            "fmi": fmi,
+            "oc": oc,
+            "cm": cm,
+            "lamps": message.lamps,
+        }
+
+
+def _line(reading: Reading) -> dict[str, object]:
+    spn, value, state, plausible, path, stated = reading
+    line: dict[str, object] = {
+        "spn": spn.number or None,
+        "signal": path,
+        "value": value,
+        "state": "value" if state is None else state.value,
+        "unit": spn.unit,
+    }
+    if not plausible:
+        line["plausible"] = False
+    if spn.special is not None and value is None and stated is not None:
+        line["meaning"] = spn.special.meaning
+    if (path and spn.signal_unit != spn.unit) or (stated is not None and value is None):
+        line |= _stated(reading)
+    return line
+
+
+def _stated(reading: Reading) -> dict[str, object]:
+    return {"signal_value": reading.stated, "signal_unit": reading.spn.signal_unit}

@@ -6,10 +6,12 @@ two bytes or more the top byte decides, so 0xFE00 is an error although its low b
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from fractions import Fraction
+from typing import NamedTuple, Protocol
 
 from agent.sdk import CHANGE, Datatype, Group, Scalar, Signal, State, Thinning
 
@@ -17,17 +19,29 @@ LAST_VALID_BYTE = 0xFA
 ERROR_BYTE = 0xFE
 NOT_AVAILABLE_BYTE = 0xFF
 
-_VIN_LENGTH = 17
-_VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
-
 
 class Shape(StrEnum):
     """How a raw value is meant."""
 
     SWITCH = "switch"
     CODE = "code"
+    INTEGER = "integer"
     NUMBER = "number"
-    TEXT = "text"
+    VIN = "vin"
+    VERSION = "version"
+    IDENTIFIER = "identifier"
+    TELLTALE = "telltale"
+    WHOLE = "whole"
+    """No parameter of its own: a signal made of the whole message."""
+
+
+TEXTS = frozenset({Shape.VIN, Shape.VERSION, Shape.IDENTIFIER})
+"""Shapes that are read from bytes, up to a `*` or the end, and not from a raw number."""
+
+_TEXT_FORM = {
+    Shape.VIN: (17, re.compile(r"[A-HJ-NPR-Z0-9]{17}")),
+    Shape.VERSION: (4, re.compile(r"[0-9]{4}")),
+}
 
 
 def raw_state(raw: int, bits: int) -> State | None:
@@ -49,12 +63,20 @@ def raw_state(raw: int, bits: int) -> State | None:
     return State.ERROR if top == ERROR_BYTE else State.IMPLAUSIBLE
 
 
+def text_state(text: bytes) -> State | None:
+    """Why ASCII is no text, by its first byte (00 error, FF not available); None where it is."""
+    if not text or text[0] == NOT_AVAILABLE_BYTE:
+        return State.NOT_AVAILABLE
+    return State.ERROR if text[0] == 0 else None
+
+
 class Reading(NamedTuple):
     """One SPN of one message: `value` is None exactly where `state` is set.
 
-    `value` is in the unit of the standard, `stated` the same in the unit of the signal. `plausible`
-    is False for a value beyond the limits of its signal, such as the -273 degC of a sender that
-    fills what it does not support with zeros. `path`: the signal, None where the parameter is none.
+    `value` is in the unit of the standard, `stated` in the unit of the signal. `stated` goes before
+    `state`: raw 0xFB of a gear is no value of the standard and yet stated, as 126. `plausible` is
+    False for a value beyond the limits of its signal, such as the -273 degC of a sender that fills
+    what it does not support with zeros. `path`: the signal, None where the parameter is none.
     """
 
     spn: Spn
@@ -65,12 +87,25 @@ class Reading(NamedTuple):
     stated: Scalar | None
 
 
+class Special(NamedTuple):
+    """A raw value outside the valid range that means something for one parameter."""
+
+    raw: int
+    stated: int
+    meaning: str
+
+
 @dataclass(frozen=True, slots=True)
 class Spn:
     """One parameter: where it stands in its message and what it means.
 
-    `byte` and `bit` count from 1 as in the standard; multi-byte values are little endian. A number
-    is (raw * num) / den + offset in `unit`, rounded once. `minimum`, `maximum`: plausible limits.
+    `number`: 0 where the standard's number is not known. `path`: "" where it is no signal. `byte`
+    and `bit` count from 1 as in the standard; multi-byte values are little endian. A number is
+    raw * num / den + offset in `unit`, rounded once, and `factor` times that in `signal_unit`
+    (a float only where the factor is irrational). `minimum`, `maximum`: plausible limits, in the
+    signal's unit. `reserved`: raw values that are implausible whatever their class says.
+    `fallback`: the path belongs to another group; to be stated there, and only while the group is
+    not heard.
     """
 
     number: int
@@ -84,15 +119,30 @@ class Spn:
     thinning: Thinning = CHANGE
     num: int = 1
     den: int = 1
-    offset: int = 0
+    offset: Fraction = Fraction(0)
     minimum: float | None = None
     maximum: float | None = None
-    _by_raw: tuple[Reading, ...] = field(init=False, repr=False, compare=False)
+    signal_unit: str = ""
+    factor: Fraction | float = Fraction(1)
+    reserved: frozenset[int] = frozenset()
+    special: Special | None = None
+    fallback: bool = False
+    datatype: Datatype | None = None
+    source: str = ""
+    _known: dict[int, Reading] = field(default_factory=dict, init=False, repr=False, compare=False)
+    # value = (raw * _times + _plus) / _over, all of them integers; likewise what is stated.
+    _times: int = field(default=1, init=False, repr=False, compare=False)
+    _plus: int = field(default=0, init=False, repr=False, compare=False)
+    _over: int = field(default=1, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # 8 bits or less have at most 256 readings: made once, looked up afterwards.
-        known = range(1 << self.bits) if self.bits <= 8 else range(0)
-        object.__setattr__(self, "_by_raw", tuple(self._judge(raw) for raw in known))
+        step = Fraction(self.num, self.den)
+        over = math.lcm(step.denominator, self.offset.denominator)
+        object.__setattr__(self, "_times", int(step * over))
+        object.__setattr__(self, "_plus", int(self.offset * over))
+        object.__setattr__(self, "_over", over)
+        if not self.signal_unit:
+            object.__setattr__(self, "signal_unit", self.unit)
 
     @property
     def first_bit(self) -> int:
@@ -102,63 +152,120 @@ class Spn:
     @property
     def signal(self) -> Signal:
         """The declaration of this parameter."""
-        number = self.shape is Shape.NUMBER
+        return self.declared(self.path)
+
+    def declared(self, path: str, meaning: str = "") -> Signal:
+        """The declaration of `path`, one of several signals that this parameter is stated as."""
         return Signal(
-            self.path,
+            path,
             self._datatype(),
-            self.unit,
-            self.meaning,
+            self.signal_unit,
+            meaning or self.meaning,
             self.thinning,
             self.minimum,
             self.maximum,
-            # value * den = raw * num + offset * den is an integer.
-            self.den if number or self.shape is Shape.CODE else 0,
-            f"SAE J1939-71 SPN {self.number}",
+            self._steps_per_unit(),
+            self.source or f"SAE J1939-71 SPN {self.number}",
         )
 
+    def _steps_per_unit(self) -> int:
+        if self.shape in (Shape.CODE, Shape.INTEGER):
+            return 1
+        if self.shape is not Shape.NUMBER or isinstance(self.factor, float):
+            return 0
+        step, offset = Fraction(self.num, self.den) * self.factor, self.offset * self.factor
+        return math.lcm(step.denominator, offset.denominator)
+
     def _datatype(self) -> Datatype:
-        if self.shape is Shape.TEXT:
-            return Datatype.STRING
+        if self.datatype is not None:
+            return self.datatype
         if self.shape is Shape.SWITCH:
             return Datatype.BOOLEAN
         if self.shape is Shape.CODE:
             return Datatype.UINT8
+        if self.shape is Shape.INTEGER:
+            return Datatype.INT8 if self.bits <= 8 else Datatype.INT32
+        if self.shape is not Shape.NUMBER:
+            return Datatype.STRING
         # 32 raw bits do not fit a float's 24.
         return Datatype.DOUBLE if self.bits > 16 else Datatype.FLOAT
 
     def read(self, raw: int) -> Reading:
         """The reading of a raw value of `bits` bits."""
-        return self._by_raw[raw] if self._by_raw else self._judge(raw)
+        known = self._known.get(raw)
+        if known is None:
+            known = self._judge(raw)
+            # 8 bits or less have at most 256 readings: made once, looked up afterwards.
+            if self.bits <= 8:
+                self._known[raw] = known
+        return known
 
     def _judge(self, raw: int) -> Reading:
-        state = raw_state(raw, self.bits)
+        state = State.IMPLAUSIBLE if raw in self.reserved else raw_state(raw, self.bits)
         if state is not None:
-            return self._reading(None, state)
+            special = self.special
+            if special is not None and special.raw == raw:
+                return self.reading(None, state, stated=special.stated)
+            return self.reading(None, state)
         if self.shape is Shape.SWITCH:
-            return self._reading(bool(raw))
+            return self.reading(bool(raw))
         if self.shape is Shape.CODE:
-            return self._reading(raw)
-        value = (raw * self.num + self.offset * self.den) / self.den
-        above = self.minimum is None or value >= self.minimum
-        return self._reading(value, None, above and (self.maximum is None or value <= self.maximum))
+            return self.reading(raw)
+        counts = raw * self._times + self._plus
+        if self.shape is Shape.INTEGER:
+            return self._bounded(counts, counts)
+        value = counts / self._over
+        if isinstance(self.factor, float):
+            return self._bounded(value, value * self.factor)
+        up, down = self.factor.numerator, self.factor.denominator
+        return self._bounded(value, counts * up / (self._over * down))
 
-    def _reading(
-        self, value: Scalar | None, state: State | None = None, plausible: bool = True
+    def _bounded(self, value: float, stated: float) -> Reading:
+        above = self.minimum is None or stated >= self.minimum
+        within = above and (self.maximum is None or stated <= self.maximum)
+        return self.reading(value, plausible=within, stated=stated)
+
+    def reading(
+        self,
+        value: Scalar | None,
+        state: State | None = None,
+        *,
+        plausible: bool = True,
+        stated: Scalar | None = None,
     ) -> Reading:
-        return Reading(self, value, state, plausible, self.path, value)
+        """A reading of this parameter; `stated` is the value where it is not given."""
+        return Reading(
+            self, value, state, plausible, self.path or None, value if stated is None else stated
+        )
 
     def read_text(self, payload: bytes) -> Reading:
-        """The reading of a vehicle identification: 17 characters, `*` ends it.
+        """The reading of a vehicle identification or version; `*` ends it.
 
-        Some senders append junk before the `*`. Text that is no VIN is a value, not plausible.
+        Some senders append junk before the `*`: what is longer than the form has is cut off. Text
+        that has not the form (17 characters of a VIN, 4 digits) is a value, not plausible.
         """
-        text = payload.partition(b"*")[0][:_VIN_LENGTH]
-        if not text or text[0] == NOT_AVAILABLE_BYTE:
-            return self._reading(None, State.NOT_AVAILABLE)
-        if text[0] == 0:
-            return self._reading(None, State.ERROR)
-        vin = text.decode("latin-1")
-        return self._reading(vin, None, _VIN.fullmatch(vin) is not None)
+        length, form = _TEXT_FORM[self.shape]
+        text = payload[self.byte - 1 :].partition(b"*")[0][:length]
+        state = text_state(text)
+        if state is not None:
+            return self.reading(None, state)
+        said = text.decode("latin-1")
+        right = form.fullmatch(said) is not None
+        if right and self.shape is Shape.VERSION:
+            said = f"{said[:2]}.{said[2:]}"
+        return self.reading(said, plausible=right)
+
+
+class Composer(Protocol):
+    """What one sender's messages of one parameter group say together.
+
+    Make one for each sender with `Pgn.composer()` and call `add` with the readings of each of its
+    messages that was read, in order; forget it with the sender.
+    """
+
+    def add(self, payload: bytes, readings: list[Reading]) -> list[Reading]:
+        """Further readings to state, made of this message and those before it."""
+        ...
 
 
 class Pgn:
@@ -166,7 +273,8 @@ class Pgn:
 
     `prefer`: source addresses in order of trust, before all others. `silence_s`: how long the
     followed sender may be silent before another one is followed. `period_ms`: how often a sender
-    says it, 0 where only on change.
+    says it, 0 where only on change. `whole`: signals made of the whole message. A group without
+    signals (all of them fallbacks of others) has a name and is not declared.
     """
 
     def __init__(
@@ -177,19 +285,26 @@ class Pgn:
         prefer: tuple[int, ...] = (),
         silence_s: float = 5.0,
         period_ms: int = 1000,
+        whole: tuple[Spn, ...] = (),
     ) -> None:
         self.number = number
         self.spns = spns
         self.prefer = prefer
         self.silence_s = silence_s
         self.period_ms = period_ms
-        self.group = Group(name, tuple(spn.signal for spn in spns))
+        self.whole = whole
+        self.group = Group(name, tuple(self.signals()))
         # Flat tuples, because this is walked for each changed frame of the bus.
         self._layout = [
             (spn, spn.first_bit, spn.first_bit + spn.bits, (1 << spn.bits) - 1)
             for spn in spns
-            if spn.shape is not Shape.TEXT
+            if spn.shape not in TEXTS
         ]
+        self._texts = [spn for spn in spns if spn.shape in _TEXT_FORM]
+
+    def signals(self) -> list[Signal]:
+        """What the group declares."""
+        return [spn.signal for spn in (*self.spns, *self.whole) if spn.path and not spn.fallback]
 
     def key(self, payload: bytes) -> int:
         """What tells messages of one sender apart that say different things: the multiplexer.
@@ -198,12 +313,25 @@ class Pgn:
         """
         return 0
 
+    def details(self, payload: bytes) -> dict[str, int]:
+        """What the multiplexer says, by name (`axle`, `component`); empty where there is none."""
+        return {}
+
+    def composer(self) -> Composer | None:
+        """A fresh composer for one sender; None where each message stands for itself."""
+        return None
+
     def read(self, payload: bytes) -> list[Reading]:
-        """The readings of one message; parameters beyond the end of a short one are left out."""
-        if not self._layout:
-            return [spn.read_text(payload) for spn in self.spns]
+        """The readings of one message; parameters beyond the end of a short one are left out.
+
+        The reading of a signal made of the whole message (shape `whole`) stands behind that of the
+        parameter that it begins with.
+        """
         word = int.from_bytes(payload, "little")
         have = len(payload) * 8
-        return [
+        readings = [
             spn.read(word >> first & mask) for spn, first, end, mask in self._layout if end <= have
         ]
+        if self._texts:
+            readings += [spn.read_text(payload) for spn in self._texts]
+        return readings

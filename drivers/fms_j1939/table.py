@@ -1,78 +1,106 @@
-"""The parameter groups that the driver knows, made from the data in spns.toml."""
+"""The parameter groups that a driver knows: from spns.toml, as its configuration has it."""
 
 from __future__ import annotations
 
+import functools
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from agent.sdk import CHANGE, Thinning, sampled
-from drivers.fms_j1939.spn import Pgn, Shape, Spn
+from agent.sdk import Group
+from drivers.fms_j1939 import rows
+from drivers.fms_j1939.driver_ids import DriverIds, Identity
+from drivers.fms_j1939.multiplexed import Axles, Services
+from drivers.fms_j1939.selected import Selected
+from drivers.fms_j1939.spn import Pgn
+from drivers.fms_j1939.telltales import Telltales
+from drivers.fms_j1939.vehicle_clock import Clock
 
 _DATA = Path(__file__).with_name("spns.toml")
 
-
-def _spns(section: Mapping[str, Any]) -> Iterator[Spn]:
-    """The parameters of one group, in the order of the kinds."""
-    for number, path, at, meaning in section.get("switches", ()):
-        yield Spn(number, path, *_place(at), Shape.SWITCH, meaning)
-    for number, path, at, keep, meaning in section.get("codes", ()):
-        yield Spn(number, path, *_place(at), Shape.CODE, meaning, thinning=_thinning(keep))
-    for number, path, at, step, offset, unit, keep, plausible, meaning in section.get(
-        "numbers", ()
-    ):
-        worth = Fraction(step)
-        yield Spn(
-            number,
-            path,
-            *_place(at),
-            Shape.NUMBER,
-            meaning,
-            unit,
-            _thinning(keep),
-            worth.numerator,
-            worth.denominator,
-            offset,
-            *plausible,
-        )
-    for number, path, at, meaning in section.get("texts", ()):
-        yield Spn(number, path, *_place(at), Shape.TEXT, meaning)
+_LAYOUTS: Mapping[str, type[Pgn]] = {
+    "": Pgn,
+    "axles": Axles,
+    "services": Services,
+    "clock": Clock,
+    "telltales": Telltales,
+    "drivers": DriverIds,
+}
 
 
-def _place(at: str) -> tuple[int, int, int]:
-    """Byte, bit and number of bits of "byte.bit:bits"."""
-    byte, _, rest = at.partition(".")
-    bit, _, bits = rest.partition(":")
-    return int(byte), int(bit), int(bits)
+@functools.cache
+def sections() -> Mapping[str, Mapping[str, Any]]:
+    """The groups of spns.toml by name, as they stand there."""
+    return MappingProxyType(tomllib.loads(_DATA.read_text(encoding="utf-8")))
 
 
-def _thinning(keep: Sequence[float]) -> Thinning:
-    return sampled(*keep) if keep else CHANGE
+def parameter_groups(
+    listed: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    electric: bool = False,
+    identity: Identity | None = None,
+) -> Mapping[int, Pgn]:
+    """The parameter groups by PGN, in the order of the file.
+
+    `listed`: groups by name as in spns.toml, those of that file by default. `electric`: with those
+    of battery-electric buses. `identity`: how drivers are named; without them where it is off.
+    Raises ValueError with group and row where `listed` is wrong.
+    """
+    found: dict[int, Pgn] = {}
+    for name, section in (sections() if listed is None else listed).items():
+        if section.get("electric") and not electric:
+            continue
+        layout = section.get("layout", "")
+        if layout == "drivers" and identity is not None and identity.mode == "off":
+            continue
+        number = section["pgn"]
+        if number in found:
+            raise ValueError(f"[{name}] pgn: {number} is [{found[number].group.name}] already")
+        found[number] = _pgn(name, section, _LAYOUTS[layout], identity)
+    _check_paths(found.values())
+    return MappingProxyType(found)
 
 
-def _pgn(name: str, section: Mapping[str, Any]) -> Pgn:
-    spns = sorted(_spns(section), key=lambda spn: spn.first_bit)
-    return Pgn(
+def _check_paths(pgns: Iterable[Pgn]) -> None:
+    """A path is declared in one group only; fallbacks are no declarations."""
+    seen: dict[str, str] = {}
+    for pgn in pgns:
+        for path in pgn.group.index:
+            if path in seen:
+                raise ValueError(f"[{pgn.group.name}] {path} is declared in [{seen[path]}] already")
+            seen[path] = pgn.group.name
+
+
+def _pgn(
+    name: str, section: Mapping[str, Any], layout: type[Pgn], identity: Identity | None
+) -> Pgn:
+    spns = sorted(rows.parameters(name, section), key=lambda spn: spn.first_bit)
+    rest: dict[str, Any] = {"identity": identity} if layout is DriverIds else {}
+    selector = rows.selector(name, section)
+    if selector is not None:
+        layout = Selected
+        rest = {"selector": selector, "when": rows.when(name, section)}
+    return layout(
         section["pgn"],
         name,
         *spns,
         prefer=tuple(section.get("prefer", ())),
         silence_s=section.get("silence_s", 5.0),
         period_ms=section.get("period_ms", 1000),
+        whole=rows.whole(name, section),
+        **rest,
     )
 
 
-def _load() -> Mapping[int, Pgn]:
-    sections = tomllib.loads(_DATA.read_text(encoding="utf-8"))
-    pgns = (_pgn(name, section) for name, section in sections.items())
-    return MappingProxyType({pgn.number: pgn for pgn in pgns})
+def declared(pgns: Iterable[Pgn]) -> tuple[Group, ...]:
+    """The groups of signals that parameter groups are emitted as; those without any are none."""
+    return tuple(pgn.group for pgn in pgns if pgn.group.signals)
 
 
-PGNS = _load()
-"""The known parameter groups by PGN."""
+PGNS = parameter_groups()
+"""The parameter groups by PGN, as without any configuration."""
 
-GROUPS = tuple(pgn.group for pgn in PGNS.values())
+GROUPS = declared(PGNS.values())
 """What they are emitted as."""

@@ -22,7 +22,8 @@ def test_one_mapping_a_value_with_these_keys(tmp_path: Path) -> None:
     found = decode(tmp_path, "(12.500000) can0 18FEF547#000000FEFFFFFFFF")
     assert found == [
         {"t": 12.5, "pgn": 65269, "sa": 0x47, "spn": 108, "signal": "Vehicle.Exterior.AirPressure",
-         "value": 0.0, "state": "value", "unit": "hPa", "plausible": False},
+         "value": 0.0, "state": "value", "unit": "kPa", "plausible": False,
+         "signal_value": 0.0, "signal_unit": "hPa"},
         {"t": 12.5, "pgn": 65269, "sa": 0x47, "spn": 170,
          "signal": "Vehicle.Cabin.HVAC.AmbientAirTemperature",
          "value": -273.0, "state": "value", "unit": "celsius", "plausible": False},
@@ -31,7 +32,8 @@ def test_one_mapping_a_value_with_these_keys(tmp_path: Path) -> None:
          "value": None, "state": "not_available", "unit": "celsius"},
     ]  # fmt: skip
     keys = ["t", "pgn", "sa", "spn", "signal", "value", "state", "unit", "plausible"]
-    assert list(found[0]) == keys
+    assert list(found[0]) == [*keys, "signal_value", "signal_unit"]
+    assert list(found[1]) == keys
 
 
 def test_every_frame_of_every_sender_and_booleans(tmp_path: Path) -> None:

@@ -118,11 +118,15 @@ def test_the_package_has_no_word_for_transmitting() -> None:
         said |= {
             (path.name, call) for call in re.findall(r"\w+\.(?:send|sendall|write\w*)\(.*\)", text)
         }
-    # The port of an SLCAN adaptor, for its three commands; a question to the kernel about a link.
+    # The port of an SLCAN adaptor, for its three commands; a question to the kernel about a link;
+    # the files with the key of the pseudonyms and with a compiled DBC.
     assert said == {
+        ("driver_ids.py", "os.write(fd, key)"),
+        ("dbc.py", 'part.write_text(text, encoding="utf-8")'),
         ("slcan.py", 'os.write(self._fd, b"C\\r")'),
         ("slcan.py", 'os.write(self._fd, command + b"\\r")'),
         ("link_state.py", "kernel.sendall(request)"),
+        ("recording.py", "self._file.write(whole)"),
     }
     asked = re.findall(r"self\._ask\(([^,]+),", (HOME / "slcan.py").read_text())
     assert set(asked) == {'b"C"', "BITRATE_COMMANDS[self._bitrate]", 'b"L"'}
