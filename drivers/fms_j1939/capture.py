@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from drivers.codecs import candump
+from drivers.codecs import can_log
 from drivers.codecs.j1939 import TP_CM, TP_DT, Transport, split_id
+from drivers.fms_j1939 import dm1
+from drivers.fms_j1939.dm1 import DM1
 from drivers.fms_j1939.driver_ids import Identity
+from drivers.fms_j1939.dtc_signals import DTC
 from drivers.fms_j1939.spn import Pgn, Reading, Shape
 from drivers.fms_j1939.table import parameter_groups
 
@@ -29,7 +32,7 @@ def decode(path: Path) -> Iterator[Mapping[str, object]]:
     pgns = parameter_groups(electric=True, identity=Identity("plain" if plain else "pseudonym"))
     # Two buses in one log have sessions of their own.
     transports: dict[str, Transport] = {}
-    for frame in candump.read(path):
+    for frame in can_log.read(path):
         if not frame.extended or frame.remote or frame.fd:
             continue
         identifier = split_id(frame.can_id)
@@ -38,6 +41,10 @@ def decode(path: Path) -> Iterator[Mapping[str, object]]:
             message = transport.feed(frame.t, identifier, frame.payload)
             if message is not None and message.pgn in pgns:
                 yield from readings(message.t, pgns[message.pgn], message.sa, message.payload)
+            elif message is not None and message.pgn == DM1:
+                yield from trouble_codes(message.t, message.sa, message.payload)
+        elif identifier.pgn == DM1:
+            yield from trouble_codes(frame.t, identifier.sa, frame.payload)
         elif identifier.pgn in pgns:
             yield from readings(frame.t, pgns[identifier.pgn], identifier.sa, frame.payload)
 
@@ -58,6 +65,29 @@ def readings(t: float, pgn: Pgn, sa: int, payload: bytes) -> Iterator[dict[str, 
         line = {"t": t, "pgn": pgn.number, "sa": sa, **_line(reading), **details}
     if line is not None:
         yield line
+
+
+def trouble_codes(t: float, sa: int, payload: bytes) -> Iterator[dict[str, object]]:
+    """A line for each active code of one DM1; none where it is too short to be one."""
+    try:
+        message = dm1.decode(payload)
+    except ValueError:
+        return
+    for spn, fmi, oc, cm in message.dtcs:
+        yield {
+            "t": t,
+            "pgn": DM1,
+            "sa": sa,
+            "spn": spn,
+            "signal": DTC,
+            "value": None,
+            "state": "value",
+            "unit": "",
+            "fmi": fmi,
+            "oc": oc,
+            "cm": cm,
+            "lamps": message.lamps,
+        }
 
 
 def _line(reading: Reading) -> dict[str, object]:

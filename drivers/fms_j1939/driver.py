@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -16,12 +18,16 @@ from agent.sdk import (
     DriverConfig,
     Group,
     Meta,
+    Scalar,
     boottime_ms,
 )
-from drivers.fms_j1939 import capture
+from drivers.fms_j1939 import capture, dynamics, recording
 from drivers.fms_j1939.bus import Bus, Condition
 from drivers.fms_j1939.configured import parameter_groups
 from drivers.fms_j1939.driver_ids import Identity
+from drivers.fms_j1939.dynamics import Dynamics
+from drivers.fms_j1939.load import Meter
+from drivers.fms_j1939.raw_ring import RawRing
 from drivers.fms_j1939.receiver import Receiver, Statement
 from drivers.fms_j1939.slcan import SlcanBus
 from drivers.fms_j1939.spn import Pgn
@@ -108,13 +114,19 @@ class FmsJ1939(Driver[FmsConfig]):
     """Reads J1939 messages that FMS gateways and vehicle buses send, listen-only."""
 
     config_model: ClassVar[type[DriverConfig]] = FmsConfig
-    groups: tuple[Group, ...] = (*GROUPS, BUS)
+    groups: tuple[Group, ...] = (*GROUPS, *dynamics.GROUPS, BUS)
+    verbs: frozenset[str] = frozenset({"dump", "record"})
 
     def __init__(self, config: FmsConfig) -> None:
         super().__init__(config)
         self._identity = Identity(config.driver_id)
         self._pgns = config.parameter_groups(self._identity)
-        self.groups = (*declared(self._pgns.values()), BUS)
+        self.groups = (*declared(self._pgns.values()), *dynamics.GROUPS, BUS)
+        # These outlive a bus that is opened anew.
+        self._dynamics = Dynamics()
+        self._raw = RawRing()
+        self._workdir: Path | None = None
+        self._stopped = threading.Event()
 
     @classmethod
     def prepare(cls, section: Mapping[str, object]) -> list[str]:
@@ -161,28 +173,51 @@ class FmsJ1939(Driver[FmsConfig]):
     def run(self, ctx: Context) -> None:
         """Read and emit until stopped. Raises DeviceUnavailable."""
         self._identity.keep_in(ctx.workdir)
-        receiver = Receiver(self.config.prefer, pgns=self._pgns)
-        with self._open() as bus:
-            try:
+        self._workdir = ctx.workdir
+        self._stopped.clear()
+        receiver = Receiver(self.config.prefer, pgns=self._pgns, dynamics=self._dynamics)
+        try:
+            with self._open(self._raw) as bus:
                 self._listen(ctx, bus, receiver)
-            except DeviceUnavailable:
-                _emit(ctx, boottime_ms(), receiver.gone())
-                raise
+        except DeviceUnavailable:
+            _emit(ctx, boottime_ms(), receiver.gone())
+            raise
+        finally:
+            self._stopped.set()
 
     def _listen(self, ctx: Context, bus: Bus, receiver: Receiver) -> None:
-        status = Status(receiver)
+        meter = Meter(self.config.bitrate)
+        status = Status(receiver, meter, self._dynamics.addresses)
         silence = Silence(boottime_ms())
+        meter.see(bus.condition().traffic)
         while ctx.running():
             for at_ms, statements in bus.receive(receiver, _WAIT_S):
                 _emit(ctx, at_ms, statements)
             now_ms = boottime_ms()
             _emit(ctx, now_ms, receiver.missing(now_ms))
+            self._dynamics.emit(ctx, now_ms)
             condition = bus.condition()
+            meter.see(condition.traffic)
             status.emit(ctx, condition, now_ms)
             revive = silence.revive(receiver.frames_read, now_ms, condition.on_bus)
             self.device = condition.trouble or self._silent_text(silence, condition) or "ok"
             if revive:
                 bus.revive()
+
+    def command(self, verb: str, args: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
+        """`dump` the last seconds of the bus or `record` the next into a file; see `recording`.
+
+        Raises ValueError on bad arguments and before the bus was opened for the first time.
+        """
+        if self._workdir is None:
+            raise ValueError(f"{self._name} was not opened yet: there is nothing to write")
+        folder = self._workdir / recording.FOLDER
+        interface = re.sub(r"[^\w.]+", "_", Path(self.config.channel).name) or "can0"
+        if verb == "dump":
+            return recording.dump(self._raw, folder, interface, args)
+        if verb == "record":
+            return recording.record(self._raw, folder, interface, args, self._stopped)
+        raise ValueError(f"{verb!r} is no command of this driver: {', '.join(sorted(self.verbs))}")
 
     @property
     def _name(self) -> str:
@@ -201,18 +236,20 @@ class FmsJ1939(Driver[FmsConfig]):
             f"{self.config.bitrate} bit/s right?"
         )
 
-    def _open(self) -> Bus:
+    def _open(self, raw: RawRing | None = None) -> Bus:
         config = self.config
         if config.interface == "slcan":
-            return SlcanBus(config.channel, config.bitrate, config.tty_baud)
+            return SlcanBus(config.channel, config.bitrate, config.tty_baud, raw=raw)
         if config.interface == "socketcan":
             from drivers.fms_j1939.socketcan import SocketCanBus
 
             insist = config.link == "listen-only"
-            return SocketCanBus(config.channel, config.bitrate, insist=insist, pgns=self._pgns)
+            return SocketCanBus(
+                config.channel, config.bitrate, insist=insist, pgns=self._pgns, raw=raw
+            )
         from drivers.fms_j1939.adapters import PythonCanBus
 
-        return PythonCanBus(config.interface, config.channel, config.bitrate)
+        return PythonCanBus(config.interface, config.channel, config.bitrate, raw=raw)
 
 
 def _emit(ctx: Context, at_ms: int, statements: Iterable[Statement]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from drivers.codecs.j1939 import TP_CM, TP_DT, Transport, split_id
 from drivers.fms_j1939 import can_raw
 from drivers.fms_j1939.beliefs import Beliefs, Statement
+from drivers.fms_j1939.dynamics import WATCHED, Dynamics
 from drivers.fms_j1939.frames import HEX_DIGITS, Frame, parse
 from drivers.fms_j1939.guards import GUARDS, Step
 from drivers.fms_j1939.senders import Voice
@@ -39,7 +40,8 @@ class Receiver:
     """Takes the frames of one bus in order and says what they state.
 
     `prefer` maps signals, and parameter groups by name, to source addresses in order of trust;
-    `pgns` are the parameter groups to know, `guards` the signals whose jumps are doubted.
+    `pgns` are the parameter groups to know, `guards` the signals whose jumps are doubted;
+    `dynamics` hears of trouble codes and addresses.
     `frames_read` counts all frames that arrived, `frames_rejected` those of them that are no J1939
     data frames (11-bit, remote, FD) and the damaged lines, which are no frames.
     """
@@ -50,7 +52,9 @@ class Receiver:
         *,
         pgns: Mapping[int, Pgn] = PGNS,
         guards: Mapping[str, Step] = GUARDS,
+        dynamics: Dynamics | None = None,
     ) -> None:
+        self._dynamics = dynamics or Dynamics()
         self._pgns = pgns
         self._beliefs = Beliefs(pgns.values(), prefer or {}, guards)
         self._staleness = Staleness()
@@ -203,7 +207,9 @@ class Receiver:
             number, sa, payload, key = message.pgn, message.sa, message.payload, None
         pgn = self._pgns.get(number)
         if pgn is None:
-            if key is not None:
+            if number in WATCHED:
+                self._dynamics.watched(number, sa, payload, at_ms)
+            elif key is not None:
                 self._ignore(key)
             return []
         voice = self._voices.find(pgn, sa, pgn.key(payload))
@@ -225,6 +231,8 @@ class Receiver:
         voice.hear(at_ms)
         if due:
             voice.stated_ms = at_ms
+        if payload != voice.payload:
+            self._dynamics.changed(voice.pgn, voice.sa, voice.multiplexer, payload, at_ms)
         readings = voice.rereading.read(payload, voice.payload, voice.readings)
         voice.payload = payload
         said = self._beliefs.state(voice, readings, at_ms, everything=due)

@@ -126,6 +126,7 @@ def test_the_package_has_no_word_for_transmitting() -> None:
         ("slcan.py", 'os.write(self._fd, b"C\\r")'),
         ("slcan.py", 'os.write(self._fd, command + b"\\r")'),
         ("link_state.py", "kernel.sendall(request)"),
+        ("recording.py", "self._file.write(whole)"),
     }
     asked = re.findall(r"self\._ask\(([^,]+),", (HOME / "slcan.py").read_text())
     assert set(asked) == {'b"C"', "BITRATE_COMMANDS[self._bitrate]", 'b"L"'}
