@@ -176,12 +176,13 @@ class FmsJ1939(Driver[FmsConfig]):
         self._workdir = ctx.workdir
         self._stopped.clear()
         receiver = Receiver(self.config.prefer, pgns=self._pgns, dynamics=self._dynamics)
-        with self._open(self._raw) as bus:
-            try:
+        try:
+            with self._open(self._raw) as bus:
                 self._listen(ctx, bus, receiver)
-            except DeviceUnavailable:
-                _emit(ctx, boottime_ms(), receiver.gone())
-                raise
+        except DeviceUnavailable:
+            _emit(ctx, boottime_ms(), receiver.gone())
+            raise
+        # A recording goes on where the device is only away for a while.
         self._stopped.set()
 
     def _listen(self, ctx: Context, bus: Bus, receiver: Receiver) -> None:
