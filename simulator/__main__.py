@@ -15,6 +15,8 @@ from pathlib import Path
 
 from simulator.emission import NO_FAULTS, Emission
 from simulator.faults import WORLD, unjudged, world_faults
+from simulator.gtfs import GtfsError
+from simulator.gtfs_journey import trip_journey
 from simulator.injector import Injector, boottime_ms
 from simulator.ledger import Ledger
 from simulator.processes import StartFailed, ask, brain
@@ -51,10 +53,22 @@ class Run:
         self._stop = threading.Event()
         # Before anything is started: a corrupt capture is refused here.
         self._replays = self._open_replays()
+        journey = None
+        if scenario.gtfs is not None:
+            journey = trip_journey(
+                scenario.gtfs, scenario.seed, scenario.gtfs_route, scenario.gtfs_trip
+            )
+        self._journey = journey
         self._stage = Stage(scenario)
         self._ledger = Ledger()
         replayed = {SOURCE_OF_REPLAY[kind] for kind in scenario.replay}
-        self._vehicle = Vehicle(scenario.seed, sources=tuple({"gnss", "fms"} - replayed))
+        self._vehicle = Vehicle(
+            scenario.seed,
+            sources=tuple({"gnss", "fms"} - replayed),
+            kind=scenario.vehicle,
+            quirks=scenario.quirks,
+            journey=journey,
+        )
         self._replay_done = not scenario.replay
         self._replayed: dict[str, int] = dict.fromkeys(scenario.replay, 0)
         self._next = next(self._replays, None)
@@ -105,7 +119,11 @@ class Run:
 
     def _greet(self) -> None:
         s = self._scenario
-        say(f"Simulated bus {VEHICLE}   seed {s.seed}   x{s.speed:g}")
+        say(f"Simulated bus {VEHICLE}, {s.vehicle}   seed {s.seed}   x{s.speed:g}")
+        if self._journey is not None:
+            say(f"Timetable: {self._journey.name}")
+        for quirk in s.quirks:
+            say(f"Quirk: {quirk}")
         say(
             f"MQTT 127.0.0.1:{self._stage.broker_port}   "
             f"(try: mosquitto_sub -V 5 -p {self._stage.broker_port} -t 'brain/#' -v)"
@@ -212,6 +230,9 @@ class Run:
             "duration_s": round(self._now_s, 3),
             "speed": s.speed,
             "faults": [str(fault) for fault in s.faults],
+            "vehicle": s.vehicle,
+            "quirks": list(s.quirks),
+            "journey": self._journey.name if self._journey else None,
             "wire_bytes": stage.link.bytes_up + stage.link.bytes_down,
             "wire_bytes_up": stage.link.bytes_up,
             "digest": self._digest.hexdigest(),
@@ -250,7 +271,7 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; errors are one line each."""
     try:
         return Run(arguments(sys.argv[1:] if argv is None else argv)).go()
-    except (Misuse, ReplayError, StartFailed) as error:
+    except (Misuse, GtfsError, ReplayError, StartFailed) as error:
         sys.stderr.write(f"brain simulate: {error}\n")
         return 1 if isinstance(error, StartFailed) else 2
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Engine, gearbox, fuel and heat of a 13.5 t city bus with a six-speed automatic: pure, seeded.
+"""Engine, gearbox, fuel and heat of a city bus with a six-speed automatic: pure, seeded.
 
 The figures are of an ordinary 9 litre Diesel; nothing depends on their being exact.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import random
 
-MASS_KG = 13_500.0
 GRAVITY_MS2 = 9.81
 ROLLING = 0.008
 DRAG_KG_PER_M = 0.5 * 1.2 * 0.65 * 8.0
@@ -25,6 +24,11 @@ UPSHIFT_RPM = 1_550.0
 DOWNSHIFT_RPM = 820.0
 
 TANK_L = 300.0
+DEF_TANK_L = 32.0
+DEF_PER_FUEL = 0.04
+"""Litres of AdBlue a litre of Diesel, as a Euro VI engine doses it."""
+SHIFT_MS = 400
+"""How long the gearbox is between two gears."""
 LITRES_PER_KWH = 0.251
 IDLE_LITRES_PER_H = 2.3
 
@@ -53,6 +57,10 @@ class Drivetrain:
         self.pedal_percent = 0.0
         self.fuel_rate_lph = 0.0
         self.fuel_l = TANK_L * rng.uniform(0.55, 0.95)
+        self.burnt_l = 0.0
+        self.def_l = DEF_TANK_L * rng.uniform(0.3, 0.95)
+        self.engaged_gear = 0
+        self._shift_at_ms = 0
         self.hours = rng.uniform(4_000.0, 30_000.0)
         self.coolant_c = self.ambient_c + rng.uniform(0.0, 35.0)
         self.oil_c = self.coolant_c - rng.uniform(0.0, 4.0)
@@ -63,6 +71,8 @@ class Drivetrain:
         # The average goes back to the last reset, a few days ago.
         self._average_km = rng.uniform(400.0, 900.0)
         self._average_l = self._average_km / rng.uniform(2.1, 2.9)
+        self.used_before_l = self.hours * rng.uniform(7.0, 9.0)
+        self.def_c = self.ambient_c + 1.0
 
     @property
     def running(self) -> bool:
@@ -73,6 +83,11 @@ class Drivetrain:
     def fuel_percent(self) -> float:
         """Filling of the tank."""
         return 100.0 * self.fuel_l / TANK_L
+
+    @property
+    def def_percent(self) -> float:
+        """Filling of the AdBlue tank."""
+        return 100.0 * self.def_l / DEF_TANK_L
 
     @property
     def average_km_per_l(self) -> float:
@@ -88,15 +103,20 @@ class Drivetrain:
         acceleration_ms2: float,
         slope: float,
         cruise: bool,
+        mass_kg: float,
     ) -> None:
         """One time step at the given motion; `slope` is rise over run."""
         self._crank(now_ms)
         force = (
-            MASS_KG * (acceleration_ms2 + GRAVITY_MS2 * (slope + ROLLING))
+            mass_kg * (acceleration_ms2 + GRAVITY_MS2 * (slope + ROLLING))
             + DRAG_KG_PER_M * speed_ms**2
         )
         pulling = self.running and speed_ms > 0.0 and force > 0.0
         self._turn(dt_s, speed_ms, pulling)
+        if self.gear == self.engaged_gear:
+            self._shift_at_ms = now_ms
+        elif now_ms - self._shift_at_ms >= SHIFT_MS:
+            self.engaged_gear = self.gear
         drive_nm = 0.0
         if pulling:
             drive_nm = min(
@@ -159,6 +179,8 @@ class Drivetrain:
             )
         burnt = self.fuel_rate_lph * dt_s / 3_600.0
         self.fuel_l = max(0.0, self.fuel_l - burnt)
+        self.burnt_l += burnt
+        self.def_l = max(0.0, self.def_l - burnt * DEF_PER_FUEL)
         self._average_l += burnt
         self._average_km += speed_ms * dt_s / 1_000.0
 
@@ -169,5 +191,10 @@ class Drivetrain:
         self.coolant_c = toward(self.coolant_c, 84.0 + self.load_percent * 0.05, dt_s, 420.0)
         self.oil_c = toward(self.oil_c, 92.0 + self.load_percent * 0.1, dt_s, 700.0)
         self.fuel_c = toward(self.fuel_c, self.ambient_c + 14.0, dt_s, 2_400.0)
+        self.def_c = toward(self.def_c, self.ambient_c + 9.0, dt_s, 1_800.0)
+        self.heat(dt_s)
+
+    def heat(self, dt_s: float) -> None:
+        """Let saloon and hold go towards what the heating is set to."""
         self.cabin_c = toward(self.cabin_c, 21.0, dt_s, 600.0)
         self.hold_c = toward(self.hold_c, self.ambient_c + 4.0, dt_s, 3_000.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 Scalar = float | int | str | bool
 
@@ -15,13 +16,31 @@ ActiveFaults = frozenset[tuple[str, str]]
 NO_FAULTS: ActiveFaults = frozenset()
 
 
+class Dtc(NamedTuple):
+    """A trouble code: suspect parameter, failure mode, occurrences (None: not told), method bit."""
+
+    spn: int
+    fmi: int
+    oc: int | None
+    cm: int
+
+
+class Dm1(NamedTuple):
+    """All active trouble codes of the control unit with source address `sa`."""
+
+    sa: int
+    dtcs: tuple[Dtc, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Emission:
     """Bytes that one device sends together: a burst of NMEA sentences or one SLCAN line.
 
     `at_s` is the world second at which the first byte is due. `writings` holds every signal that
     the bytes carry as a value, redundant ones too; a state (no fix, error, not available) is none.
-    `fix`: the bytes hold a whole position fix.
+    `fix`: the bytes hold a whole position fix. `alternatives`: values of signals that another
+    sender or message says better; a reader may believe them only where that one is not heard.
+    `dm1`: the trouble codes that the bytes complete.
     """
 
     source: str
@@ -29,6 +48,8 @@ class Emission:
     data: bytes
     writings: tuple[Writing, ...] = ()
     fix: bool = False
+    alternatives: tuple[Writing, ...] = ()
+    dm1: Dm1 | None = None
 
 
 @dataclass(slots=True)

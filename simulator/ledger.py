@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from simulator.emission import Heard, Scalar
+from simulator.emission import Dtc, Heard, Scalar
 
 OPEN_FOR_MS = 1_000
 """A port must have been open this long before a writing counts as heard."""
@@ -36,6 +36,17 @@ class Fix:
     heard: bool
 
 
+@dataclass(frozen=True, slots=True)
+class FaultReport:
+    """One whole DM1: the active trouble codes of the control unit `sa`, perhaps none."""
+
+    source: str
+    at_ms: int
+    sa: int
+    dtcs: tuple[Dtc, ...]
+    heard: bool
+
+
 LATITUDE = "Vehicle.CurrentLocation.Latitude"
 LONGITUDE = "Vehicle.CurrentLocation.Longitude"
 
@@ -45,6 +56,11 @@ class Ledger:
     """Runs by (source, signal), fixes, and the outages that make writings unheard."""
 
     runs: dict[tuple[str, str], list[Run]] = field(default_factory=dict)
+    alternatives: dict[tuple[str, str], list[Run]] = field(default_factory=dict)
+    """What is to be believed only where `runs` of the same signal were not heard."""
+    fault_reports: list[FaultReport] = field(default_factory=list)
+    openings: dict[str, list[int]] = field(default_factory=dict)
+    """Boot times in ms at which the port of a source was opened."""
     fixes: list[Fix] = field(default_factory=list)
     emissions: dict[str, int] = field(default_factory=dict)
     written: dict[str, int] = field(default_factory=dict)
@@ -72,23 +88,24 @@ class Ledger:
                 and not entry.dropped
                 and at_ms - entry.open_since_boottime_ms >= OPEN_FOR_MS
             )
+            if entry.open_since_boottime_ms is not None:
+                openings = self.openings.setdefault(source, [])
+                if not openings or openings[-1] != entry.open_since_boottime_ms:
+                    openings.append(entry.open_since_boottime_ms)
+            if emission.dm1 is not None:
+                sa, dtcs = emission.dm1
+                self.fault_reports.append(FaultReport(source, at_ms, sa, dtcs, ok))
+            for path, value in emission.alternatives:
+                _extend(self.alternatives.setdefault((source, path), []), value, at_ms, ok)
             latitude = longitude = 0.0
             for path, value in emission.writings:
-                self._write(source, path, value, at_ms, ok)
+                _extend(self.runs.setdefault((source, path), []), value, at_ms, ok)
                 if path == LATITUDE:
                     latitude = float(value)
                 elif path == LONGITUDE:
                     longitude = float(value)
             if emission.fix:
                 self.fixes.append(Fix(at_ms, latitude, longitude, ok))
-
-    def _write(self, source: str, path: str, value: Scalar, at_ms: int, heard: bool) -> None:
-        runs = self.runs.setdefault((source, path), [])
-        last = runs[-1] if runs else None
-        if last is not None and last.value == value and last.heard == heard:
-            last.last_ms = at_ms
-        else:
-            runs.append(Run(at_ms, at_ms, value, heard))
 
     def deaf(self, source: str) -> list[tuple[int, int]]:
         """Boot times in ms, sorted, within which nothing that `source` wrote counts as heard.
@@ -112,6 +129,14 @@ class Ledger:
         """Whether a driver died, or the coordinator was down, after that boot time."""
         downs = any(back is None or back >= at_ms for _, back in self.outages)
         return downs or any(killed_ms >= at_ms for _, killed_ms in self.kills)
+
+
+def _extend(runs: list[Run], value: Scalar, at_ms: int, heard: bool) -> None:
+    last = runs[-1] if runs else None
+    if last is not None and last.value == value and last.heard == heard:
+        last.last_ms = at_ms
+    else:
+        runs.append(Run(at_ms, at_ms, value, heard))
 
 
 def _lines(data: bytes) -> int:

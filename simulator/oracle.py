@@ -2,7 +2,9 @@
 
 It never asks the agent. A *fact* is each heard fix, each heard change of an every-change signal,
 and each interval of a sampled signal that was heard in its first half. `missing` counts facts that
-are not met, `invented` delivered values that nobody wrote, or that came under two numbers.
+are not met, `invented` delivered values that nobody wrote, or that came under two numbers. What
+only a second sender or a coarser message said is invented too, unless the better one had not been
+heard for a while. Trouble codes are judged in `dtc_oracle`.
 """
 
 from __future__ import annotations
@@ -10,61 +12,38 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
+from simulator.delivered import Delivered
+from simulator.dtc_oracle import FaultEvent, judge_fault_events
 from simulator.emission import Scalar
+from simulator.expectation import Expectation
 from simulator.ledger import LATITUDE, LONGITUDE, Ledger, Run
-from simulator.signals import BY_SIGNAL, Expectation
+from simulator.pseudonyms import lifted
+from simulator.signals import BY_SIGNAL
+from simulator.verdict import Verdict
 
 SLACK_MS = 1_000
 """A value may be captured this much before or after it was written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """One value in the cloud's ledger."""
-
-    seq: tuple[str, int]
-    source: str
-    signal: str
-    at_ms: int
-    value: Scalar
-
-
-@dataclass
-class Verdict:
-    """What was judged and what was found; `examples` names a few of the findings."""
-
-    facts: dict[str, int] = field(default_factory=dict)
-    unheard: int = 0
-    missing: dict[str, int] = field(default_factory=dict)
-    invented: dict[str, int] = field(default_factory=dict)
-    examples: list[str] = field(default_factory=list)
-
-    def fact(self, source: str, met: bool, example: str) -> None:
-        """Enter one judged fact."""
-        self.facts[source] = self.facts.get(source, 0) + 1
-        self.missing.setdefault(source, 0)
-        if not met:
-            self.missing[source] += 1
-            self._note("missing", example)
-
-    def invent(self, source: str, example: str) -> None:
-        """Enter one delivered value that nobody wrote."""
-        self.invented[source] = self.invented.get(source, 0) + 1
-        self._note("invented", example)
-
-    def _note(self, what: str, example: str) -> None:
-        if len(self.examples) < 20:
-            self.examples.append(f"{what}: {example}")
+SETTLED_MS = 5_000
+"""A reader that has heard the better sender for this long has no use for another one."""
+PAUSE_MS = 3_000
+"""Of a sender that is said to be heard; all that have an alternative speak within 2 s."""
 
 
 def judge(
-    ledger: Ledger, delivered: Iterable[Delivered], zero_ms: int, *, late_ms: int = 0
+    ledger: Ledger,
+    delivered: Iterable[Delivered],
+    zero_ms: int,
+    *,
+    events: Iterable[FaultEvent] = (),
+    late_ms: int = 0,
 ) -> Verdict:
     """Judge a finished run. `zero_ms` is the boot time of world second 0, at speed 1.
 
-    `late_ms`: how much later than elsewhere a value may be captured; for a slow machine.
+    `events`: the delivered events of trouble codes. `late_ms`: how much later than elsewhere a
+    value may be captured; for a slow machine.
     """
     slack_ms = SLACK_MS + late_ms
     verdict = Verdict()
@@ -75,6 +54,7 @@ def judge(
         values.sort(key=lambda v: v.at_ms)
     deaf = {source: ledger.deaf(source) for source in {key[0] for key in ledger.runs}}
     _judge_fixes(ledger, by_signal, deaf, slack_ms, verdict)
+    judge_fault_events(ledger, events, deaf, slack_ms, verdict)
     for (source, signal), raw in sorted(ledger.runs.items()):
         spec = BY_SIGNAL.get((source, signal))
         if spec is None:
@@ -82,15 +62,15 @@ def judge(
         runs = list(_split(raw, deaf[source]))
         verdict.unheard += sum(1 for run in runs if not run.heard)
         values = by_signal.get((source, signal), [])
+        if spec.pseudonym:
+            values = by_signal[source, signal] = lifted(values, raw, slack_ms)
         if spec.keep == "change":
-            _judge_changes(source, signal, runs, values, slack_ms, verdict)
+            _judge_changes(source, spec, runs, values, slack_ms, verdict)
         elif spec.keep == "sampled":
             _judge_intervals(source, spec, runs, values, zero_ms, late_ms, verdict)
     for (source, signal), values in sorted(by_signal.items()):
         if source in deaf:
-            _judge_inventions(
-                source, signal, ledger.runs.get((source, signal), []), values, slack_ms, verdict
-            )
+            _judge_inventions(ledger, source, signal, values, slack_ms, verdict)
     return verdict
 
 
@@ -145,7 +125,7 @@ def _judge_fixes(
 
 def _judge_changes(
     source: str,
-    signal: str,
+    spec: Expectation,
     runs: list[Run],
     values: list[Delivered],
     slack_ms: int,
@@ -174,14 +154,15 @@ def _judge_changes(
             (
                 k
                 for k in range(used, len(values))
-                if values[k].at_ms <= last_ms + slack_ms and _same(values[k].value, run.value)
+                if values[k].at_ms <= last_ms + slack_ms
+                and _same(values[k].value, run.value, spec.tolerance)
             ),
             None,
         )
         if match is not None:
             used = match + 1
         verdict.fact(
-            source, match is not None, f"{signal} became {run.value!r} at {run.first_ms} ms"
+            source, match is not None, f"{spec.path} became {run.value!r} at {run.first_ms} ms"
         )
 
 
@@ -196,7 +177,7 @@ def _judge_intervals(
 ) -> None:
     """In each interval the newest delivered value is one that stood there, or just before."""
     interval_ms = round(spec.interval_s * 1000)
-    tolerance = spec.deadband + 0.5 * spec.step + 1e-9
+    tolerance = spec.deadband + 0.5 * spec.step + spec.tolerance + 1e-9
     times = [v.at_ms for v in values]
     heard = sorted(
         {
@@ -229,14 +210,18 @@ def _judge_intervals(
 
 
 def _judge_inventions(
+    ledger: Ledger,
     source: str,
     signal: str,
-    runs: list[Run],
     values: list[Delivered],
     slack_ms: int,
     verdict: Verdict,
 ) -> None:
-    begins = [run.first_ms for run in runs]
+    runs = ledger.runs.get((source, signal), [])
+    others = ledger.alternatives.get((source, signal), [])
+    settled = _settled(runs) if others else []
+    spec = BY_SIGNAL.get((source, signal))
+    tolerance = spec.tolerance if spec is not None else 0.0
     seen: dict[tuple[int, Scalar], tuple[str, int]] = {}
     for value in values:
         at = f"{signal} {value.value!r} at {value.at_ms} ms, number {value.seq[1]}"
@@ -244,22 +229,40 @@ def _judge_inventions(
         if twin != value.seq:
             verdict.invent(source, f"{at}, also number {twin[1]}")
             continue
-        high = bisect.bisect_right(begins, value.at_ms + slack_ms)
-        found = False
-        for run in reversed(runs[:high]):
-            if run.last_ms < value.at_ms - slack_ms:
-                break
-            if _same(run.value, value.value):
-                found = True
-                break
-        if not found:
+        if _written(runs, value, slack_ms, tolerance):
+            continue
+        if _in(settled, value.at_ms) or not _written(others, value, slack_ms, tolerance):
             verdict.invent(source, at)
 
 
-def _same(a: Scalar, b: Scalar) -> bool:
+def _written(runs: list[Run], value: Delivered, slack_ms: int, tolerance: float) -> bool:
+    """Whether it stood on the wire within `slack_ms` of its capture."""
+    high = bisect.bisect_right(runs, value.at_ms + slack_ms, key=lambda run: run.first_ms)
+    for run in reversed(runs[:high]):
+        if run.last_ms < value.at_ms - slack_ms:
+            return False
+        if _same(run.value, value.value, tolerance):
+            return True
+    return False
+
+
+def _settled(runs: Iterable[Run]) -> list[tuple[int, int]]:
+    """Spans in which a signal had been heard without a pause for SETTLED_MS."""
+    spans: list[tuple[int, int]] = []
+    for run in runs:
+        if not run.heard:
+            continue
+        if spans and run.first_ms - spans[-1][1] <= PAUSE_MS:
+            spans[-1] = (spans[-1][0], run.last_ms)
+        else:
+            spans.append((run.first_ms, run.last_ms))
+    return [(start + SETTLED_MS, end) for start, end in spans if end - start > SETTLED_MS]
+
+
+def _same(a: Scalar, b: Scalar, tolerance: float) -> bool:
     if isinstance(a, str) or isinstance(b, str):
         return a == b
-    return math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-9)
+    return math.isclose(a, b, rel_tol=1e-12, abs_tol=max(1e-9, tolerance))
 
 
 def _near(a: Scalar, b: Scalar, tolerance: float) -> bool:

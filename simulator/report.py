@@ -8,9 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
+from simulator.delivered import Delivered
+from simulator.dtc_oracle import DTC, FaultEvent
 from simulator.emission import Scalar
 from simulator.ledger import Ledger
-from simulator.oracle import Delivered, Verdict, judge
+from simulator.oracle import judge
+from simulator.verdict import Verdict
 
 
 class CloudLedger:
@@ -34,6 +37,18 @@ class CloudLedger:
                 yield Delivered(
                     (str(epoch), int(str(seq))), str(source), path, int(str(at_ms)), value
                 )
+
+    def fault_events(self) -> Iterator[FaultEvent]:
+        """The events of trouble codes, in the order of their numbers."""
+        sql = (
+            "SELECT epoch, seq, source, boottime_ms, vals FROM record "
+            "WHERE kind = 'event' ORDER BY epoch, seq"
+        )
+        for epoch, seq, source, at_ms, values in self._rows(sql):
+            said = json.loads(str(values))
+            if DTC in said:
+                number = (str(epoch), int(str(seq)))
+                yield FaultEvent.of(number, str(source), int(str(at_ms)), said)
 
     def latencies_ms(self) -> list[int]:
         """Capture to receipt of each sample, sorted."""
@@ -106,7 +121,9 @@ def make(
     not_judged: list[str],
 ) -> dict[str, object]:
     """The report as a JSON-able mapping. `judged` False: missing and invented are null."""
-    verdict = judge(ledger, cloud.delivered(), zero_ms) if judged else Verdict()
+    verdict = Verdict()
+    if judged:
+        verdict = judge(ledger, cloud.delivered(), zero_ms, events=cloud.fault_events())
     latencies = cloud.latencies_ms()
     counted = {s: n for s, n in verdict.missing.items() if s not in not_judged}
     invented = {s: n for s, n in verdict.invented.items() if s not in not_judged}

@@ -28,11 +28,16 @@ HEADING_BASE_M = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """A place to stand at: `kind` is "stop" or "light", `distance_m` counts from the start."""
+    """A place to stand at: `kind` is "stop" or "light", `distance_m` counts from the start.
+
+    `depart_s`: seconds after the first departure before which the bus does not leave on its first
+    lap; None where no timetable binds it.
+    """
 
     kind: str
     name: str
     distance_m: float
+    depart_s: float | None = None
 
 
 class Place(NamedTuple):
@@ -62,7 +67,7 @@ class Route:
             self._start.append(self._start[-1] + math.hypot(north, east))
         self.length_m = self._start[-1]
         self.halts = tuple(
-            Halt(row["kind"], row["name"], at)
+            Halt(row["kind"], row["name"], at, _seconds(row.get("depart_s")))
             for row, at in zip(rows, self._start, strict=False)
             if row["kind"] != "shape"
         )
@@ -107,6 +112,11 @@ class Route:
         east = (ahead[1] - behind[1]) * self._metres_per_lon
         return math.degrees(math.atan2(east, north)) % 360.0
 
+    def curvature_per_m(self, distance_m: float) -> float:
+        """1/radius of the bend at `distance_m`, positive to the left."""
+        turn = self._heading_deg(distance_m + 6.0) - self._heading_deg(distance_m - 6.0)
+        return -math.radians((turn + 180.0) % 360.0 - 180.0) / 12.0
+
     def limit_ms(self, distance_m: float) -> float:
         """The speed limit at `distance_m`, m/s."""
         return self._limit_ms[self._segment(distance_m)[0]]
@@ -120,8 +130,7 @@ class Route:
         metres = int(self.length_m)
         allowed = []
         for metre in range(metres):
-            turn = self._heading_deg(metre + 6.0) - self._heading_deg(metre - 6.0)
-            bend = abs(math.radians((turn + 180.0) % 360.0 - 180.0)) / 12.0  # 1/radius
+            bend = abs(self.curvature_per_m(metre))
             speed = self.limit_ms(metre)
             if bend > 1e-4:
                 speed = min(speed, max(4.0, math.sqrt(SIDEWAYS_MS2 / bend)))
@@ -138,3 +147,7 @@ class Route:
         """The next halt behind number `index`, cyclically, with its own number."""
         following = (index + 1) % len(self.halts)
         return following, self.halts[following]
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text else None

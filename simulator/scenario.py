@@ -1,6 +1,7 @@
 """What a run is made of: from the command line, on top of a scenario file where one is given.
 
-A scenario is TOML: `seed`, `duration_s`, `speed` and `faults`, a list in the form of --fault.
+A scenario is TOML: `seed`, `duration_s`, `speed`, `vehicle`, `gtfs` and the lists `faults` and
+`quirks` in the form of --fault and --quirk.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simulator.faults import Fault, parse
+from simulator.fms_table import KINDS, VehicleKind
+from simulator.quirks import NAMES as QUIRKS
 
 SOURCE_OF_REPLAY = {"can": "fms", "nmea": "gnss"}
-_KEYS = {"seed", "duration_s", "speed", "faults"}
+_KEYS = {"seed", "duration_s", "speed", "faults", "quirks", "vehicle"}
+_KEYS |= {"gtfs", "gtfs_route", "gtfs_trip"}
 
 
 class Misuse(Exception):
@@ -34,6 +38,11 @@ class Scenario:
     run_dir: Path
     port: int
     keep: bool
+    vehicle: VehicleKind = "diesel"
+    quirks: tuple[str, ...] = ()
+    gtfs: Path | None = None
+    gtfs_route: str | None = None
+    gtfs_trip: str | None = None
 
     @property
     def judged(self) -> bool:
@@ -65,6 +74,17 @@ def arguments(argv: list[str]) -> Scenario:
         help="a capture through the same wire, instead of the simulated device: "
         "candump, ASC, BLF, TRC, MF4, CSV; a receiver's log; gzipped or not",
     )
+    parser.add_argument("--vehicle", metavar="KIND", help=f"{' or '.join(KINDS)} ({KINDS[0]})")
+    parser.add_argument(
+        "--quirk",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"what real buses get wrong, may be repeated: {', '.join(QUIRKS)}",
+    )
+    parser.add_argument("--gtfs", type=Path, metavar="ZIP", help="route, stops and times of a feed")
+    parser.add_argument("--gtfs-route", metavar="ID", help="route_id in it (one by the seed)")
+    parser.add_argument("--gtfs-trip", metavar="ID", help="trip_id in it (one by the seed)")
     parser.add_argument("--speed", type=float, metavar="X", help="world seconds per second (1)")
     parser.add_argument("--headless", action="store_true", help="no line a second")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report as JSON")
@@ -74,7 +94,7 @@ def arguments(argv: list[str]) -> Scenario:
     args = parser.parse_args(argv)
     base = _scenario(args.scenario) if args.scenario else {}
     try:
-        texts = [*base.get("faults", []), *args.fault]  # type: ignore[misc]
+        texts = [*_list(base, "faults"), *args.fault]
         faults = tuple(parse(str(text)) for text in texts)
     except (ValueError, TypeError) as error:
         raise Misuse(f"--fault {error}") from None
@@ -102,7 +122,41 @@ def arguments(argv: list[str]) -> Scenario:
         args.run_dir,
         args.port,
         args.keep,
+        _vehicle(args.vehicle if args.vehicle is not None else base.get("vehicle", KINDS[0])),
+        _quirks([*_list(base, "quirks"), *args.quirk]),
+        *_gtfs(args, base),
     )
+
+
+def _vehicle(name: object) -> VehicleKind:
+    for kind in KINDS:
+        if name == kind:
+            return kind
+    raise Misuse(f"--vehicle {name}: there are {', '.join(KINDS)}")
+
+
+def _quirks(names: list[object]) -> tuple[str, ...]:
+    for name in names:
+        if name not in QUIRKS:
+            raise Misuse(f"--quirk {name}: there are {', '.join(QUIRKS)}")
+    return tuple(sorted({str(name) for name in names}))
+
+
+def _gtfs(
+    args: argparse.Namespace, base: dict[str, object]
+) -> tuple[Path | None, str | None, str | None]:
+    """Feed, route_id and trip_id; a scenario's feed is relative to the current directory."""
+    feed = args.gtfs or (Path(str(base["gtfs"])) if "gtfs" in base else None)
+    route = args.gtfs_route or base.get("gtfs_route")
+    trip = args.gtfs_trip or base.get("gtfs_trip")
+    if feed is None and (route or trip):
+        raise Misuse("--gtfs-route and --gtfs-trip choose in a feed; add --gtfs ZIP")
+    return feed, str(route) if route else None, str(trip) if trip else None
+
+
+def _list(base: dict[str, object], key: str) -> list[object]:
+    entries = base.get(key, [])
+    return entries if isinstance(entries, list) else []
 
 
 def _scenario(path: Path) -> dict[str, object]:
@@ -115,8 +169,12 @@ def _scenario(path: Path) -> dict[str, object]:
     unknown = sorted(base.keys() - _KEYS)
     if unknown:
         raise Misuse(f"--scenario {path}: unknown key {unknown[0]}; expected {sorted(_KEYS)}")
-    if not isinstance(base.get("faults", []), list):
-        raise Misuse(f"--scenario {path}: faults: expected a list of NAME@START")
+    for key, form in (("faults", "NAME@START"), ("quirks", "NAME")):
+        if not isinstance(base.get(key, []), list):
+            raise Misuse(f"--scenario {path}: {key}: expected a list of {form}")
+    for key in ("vehicle", "gtfs", "gtfs_route", "gtfs_trip"):
+        if not isinstance(base.get(key, ""), str):
+            raise Misuse(f"--scenario {path}: {key}: expected text")
     return base
 
 

@@ -5,47 +5,12 @@ A contract test compares it with what the agent declares; the oracle judges by t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-Keep = Literal["every", "change", "sampled"]
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """How densely a signal is to arrive.
-
-    `interval_s` and `deadband` (in the signal's unit) apply to "sampled". `step` is the wire's
-    resolution in that unit, 0 where values are no numbers or codes. `on_wire` is False for a
-    driver's own counters, of which no wire knows.
-    """
-
-    source: str
-    path: str
-    keep: Keep
-    interval_s: float = 0.0
-    deadband: float = 0.0
-    step: float = 0.0
-    on_wire: bool = True
-
-
-def _every(source: str, path: str, step: float) -> Expectation:
-    return Expectation(source, path, "every", step=step)
-
-
-def _change(source: str, *paths: str, step: float = 0.0) -> tuple[Expectation, ...]:
-    return tuple(Expectation(source, path, "change", step=step) for path in paths)
-
-
-def _sampled(
-    source: str, path: str, interval_s: float, deadband: float, step: float
-) -> Expectation:
-    return Expectation(source, path, "sampled", interval_s, deadband, step)
-
-
-def _counter(source: str, path: str) -> Expectation:
-    return Expectation(source, path, "sampled", 5.0, 0.0, 1.0, on_wire=False)
-
+from simulator.expectation import Expectation
+from simulator.expectation import change as _change
+from simulator.expectation import counter as _counter
+from simulator.expectation import every as _every
+from simulator.expectation import sampled as _sampled
+from simulator.fms_signals import BODY, CHASSIS, ELECTRIC, FAULTS, FUEL, WORKSHOP
 
 GNSS = (
     _every("gnss", "Vehicle.CurrentLocation.Latitude", 1e-7),
@@ -137,9 +102,26 @@ FMS = (
     _counter("fms", "Vehicle.Bus.Can.ErrorFrames"),
     Expectation("fms", "Vehicle.Bus.Can.State", "change", on_wire=False),
     Expectation("fms", "Vehicle.Bus.Can.ListenOnly", "change", on_wire=False),
+    Expectation("fms", "Vehicle.Bus.Can.FramesPerSecond", "sampled", 10, 50, 1, on_wire=False),
+    Expectation("fms", "Vehicle.Bus.Can.Load", "sampled", 10, 5, 0, on_wire=False),
+    _counter("fms", "Vehicle.Bus.Can.BusOffs"),
+    _counter("fms", "Vehicle.Bus.Can.AddressConflicts"),
+    # DM1
+    Expectation("fms", "Vehicle.Bus.Dtc", "every", on_wire=False),
+    Expectation("fms", "Vehicle.Bus.DtcDetail.Sa", "every", step=1, on_wire=False),
+    Expectation("fms", "Vehicle.Bus.DtcDetail.Spn", "every", step=1, on_wire=False),
+    Expectation("fms", "Vehicle.Bus.DtcDetail.Fmi", "every", step=1, on_wire=False),
+    Expectation("fms", "Vehicle.Bus.DtcDetail.Oc", "every", step=1, on_wire=False),
+    Expectation("fms", "Vehicle.Bus.DtcDetail.Cm", "every", step=1, on_wire=False),
+    Expectation("fms", "Vehicle.Diagnostics.DTCCount", "change", step=1, on_wire=False),
+    Expectation("fms", "Vehicle.Bus.DtcLamp.Protect", "change", on_wire=False),
+    Expectation("fms", "Vehicle.Bus.DtcLamp.Amber", "change", on_wire=False),
+    Expectation("fms", "Vehicle.Bus.DtcLamp.Red", "change", on_wire=False),
+    Expectation("fms", "Vehicle.Bus.DtcLamp.Mil", "change", on_wire=False),
 )
 
-EXPECTATIONS = GNSS + FMS
+EXPECTATIONS = GNSS + FMS + FUEL + CHASSIS + BODY + WORKSHOP + FAULTS
+"""What `brain signals` lists as long as no configuration adds to it."""
 
-BY_SIGNAL = {(one.source, one.path): one for one in EXPECTATIONS}
+BY_SIGNAL = {(one.source, one.path): one for one in EXPECTATIONS + ELECTRIC}
 """By (source, path)."""

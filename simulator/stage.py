@@ -37,6 +37,7 @@ class Stage:
         self.run_dir.mkdir(parents=True, exist_ok=True)
         self.work = self.run_dir / "simulation"
         self._keep = scenario.keep
+        self._vehicle = scenario.vehicle
         # Before anything of an earlier run is removed: it may not be over.
         self._lock_fd = _lock(self.run_dir)
         if scenario.port and listening(scenario.port):
@@ -85,8 +86,9 @@ class Stage:
         config.write_text(files("config").joinpath("simulated.toml").read_text())
         drop_in = self.work / "conf.d" / "simulation.toml"
         drop_in.parent.mkdir()
+        overlay = 'overlay = "electric"\n' if self._vehicle == "electric" else ""
         drop_in.write_text(
-            f"[vehicle]\nid = {json.dumps(VEHICLE)}\n"
+            f"[vehicle]\nid = {json.dumps(VEHICLE)}\n{overlay}"
             f'[uplink]\nbroker = "127.0.0.1"\nport = {self.link.port}\n'
             f"[drivers.gnss]\nport = {json.dumps(self.wires['gnss'].path)}\n"
             f"[drivers.fms]\nchannel = {json.dumps(self.wires['fms'].path)}\n"

@@ -6,8 +6,10 @@ import hashlib
 from collections.abc import Collection
 
 from simulator.emission import ActiveFaults, Emission
+from simulator.fms_table import VehicleKind
 from simulator.gnss_receiver import GnssReceiver
 from simulator.j1939_bus import J1939Bus
+from simulator.journey import Journey
 from simulator.world import World
 
 
@@ -15,12 +17,23 @@ class Vehicle:
     """All that a seed decides. Pure: no clock, no input but the fault schedule.
 
     `sources`: the devices that are fitted; another source's wire may carry a replay instead.
+    `quirks`: names of `quirks`. `journey` None: on the route that ships.
     """
 
-    def __init__(self, seed: int, *, sources: Collection[str] = ("gnss", "fms")) -> None:
-        self.world = World(seed)
+    def __init__(
+        self,
+        seed: int,
+        *,
+        sources: Collection[str] = ("gnss", "fms"),
+        kind: VehicleKind = "diesel",
+        quirks: Collection[str] = (),
+        journey: Journey | None = None,
+    ) -> None:
+        self.world = World(seed, journey, electric=kind == "electric")
         self._gnss = GnssReceiver(seed, self.world) if "gnss" in sources else None
-        self._bus = J1939Bus(self.world) if "fms" in sources else None
+        self._bus = None
+        if "fms" in sources:
+            self._bus = J1939Bus(self.world, kind=kind, quirks=quirks)
         self._now_ms = 0
         self._digest = hashlib.sha256()
 

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from agent.sdk import DeviceUnavailable, boottime_ms
 from drivers.fms_j1939.bus import Condition
+from drivers.fms_j1939.can_raw import pack
 from drivers.fms_j1939.frames import Frame
+from drivers.fms_j1939.load import Traffic
+from drivers.fms_j1939.raw_ring import RawRing
 from drivers.fms_j1939.receiver import Receiver, Statement
 
 if TYPE_CHECKING:
@@ -29,12 +32,15 @@ class PythonCanBus:
     that decides it by itself cannot be opened listen-only.
     """
 
-    def __init__(self, interface: str, channel: str, bitrate: int) -> None:
+    def __init__(
+        self, interface: str, channel: str, bitrate: int, *, raw: RawRing | None = None
+    ) -> None:
         import can
 
         self._name = f"CAN {interface} {channel}"
         self._error = can.CanError
         self._error_frames = 0
+        self._raw = raw
         passive: dict[str, Any] = {}
         self._virtual = interface in _VIRTUAL
         if not self._virtual:
@@ -67,9 +73,7 @@ class PythonCanBus:
             for _ in range(_MAX_FRAMES):
                 if message is None:
                     break
-                statement = self._take(receiver, message, at_ms)
-                if statement is not None:
-                    said.append(statement)
+                said += self._take(receiver, message, at_ms)
                 message = self._bus.recv(0)
         except (self._error, OSError) as error:
             raise DeviceUnavailable(f"{self._name} is gone: {error}") from error
@@ -80,7 +84,9 @@ class PythonCanBus:
 
     def condition(self) -> Condition:
         """What python-can tells of the bus."""
+        raw = self._raw
         return Condition(
+            traffic=None if raw is None else Traffic(raw.frames, raw.payload_bytes, boottime_ms()),
             error_frames=self._error_frames,
             listen_only=None if self._virtual else True,
             virtual=self._virtual,
@@ -90,17 +96,19 @@ class PythonCanBus:
         """Close the interface."""
         self._bus.shutdown()
 
-    def _take(self, receiver: Receiver, message: can.Message, at_ms: int) -> Statement | None:
+    def _take(self, receiver: Receiver, message: can.Message, at_ms: int) -> list[Statement]:
         if message.is_error_frame:
             self._error_frames += 1
-            return None
+            return []
         if message.is_fd:
             receiver.reject()
-            return None
+            return []
         frame = Frame(
             message.arbitration_id,
             bytes(message.data),
             message.is_extended_id,
             message.is_remote_frame,
         )
+        if self._raw is not None:
+            self._raw.can_frames([(pack(frame), at_ms)])
         return receiver.frame(frame, at_ms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol, Self
 
+from drivers.fms_j1939.load import Traffic
 from drivers.fms_j1939.receiver import Receiver, Statement
 
 
@@ -15,6 +16,8 @@ class Condition(NamedTuple):
     `error_frames`: reports of the controller. `state`: "error-active", "error-warning",
     "error-passive", "bus-off", "stopped" or "sleeping". `listen_only`: whether the controller keeps
     from acknowledging; `virtual`: there is no controller that could.
+    `bus_offs`: how often the controller went bus-off. `traffic`: all that the bus carried, wanted
+    or not.
     """
 
     trouble: str = ""
@@ -24,6 +27,8 @@ class Condition(NamedTuple):
     state: str | None = None
     listen_only: bool | None = None
     virtual: bool = False
+    bus_offs: int | None = None
+    traffic: Traffic | None = None
 
 
 class Bus(Protocol):

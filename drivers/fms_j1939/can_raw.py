@@ -16,6 +16,9 @@ from drivers.fms_j1939.frames import Frame
 FRAME_BYTES, FD_FRAME_BYTES = 16, 72
 """struct can_frame and struct canfd_frame, which a socket hands over whole."""
 
+LENGTH_BYTE = 4
+"""Where a can_frame holds the number of its bytes."""
+
 EXTENDED, REMOTE, ERROR = 0x80000000, 0x40000000, 0x20000000
 """Flags above the 29 bits of an identifier: CAN_EFF_FLAG, CAN_RTR_FLAG, CAN_ERR_FLAG."""
 
@@ -70,6 +73,12 @@ def unpack(raw: bytes) -> Frame:
     # A remote request has a length and no bytes.
     payload = b"" if remote else raw[8 : 8 + min(length, 8)]
     return Frame(word & (0x1FFFFFFF if extended else 0x7FF), payload, extended, remote)
+
+
+def pack(frame: Frame) -> bytes:
+    """A frame as a can_frame: what `unpack` takes apart."""
+    word = frame.can_id | (EXTENDED if frame.extended else 0) | (REMOTE if frame.remote else 0)
+    return _HEAD.pack(word, len(frame.payload)).ljust(8, b"\0") + frame.payload.ljust(8, b"\0")
 
 
 def control(data: bytes) -> tuple[int | None, int | None]:

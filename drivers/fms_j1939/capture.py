@@ -9,7 +9,10 @@ from pathlib import Path
 from drivers.codecs import can_log
 from drivers.codecs.j1939 import TP_CM, TP_DT, Transport, split_id
 from drivers.codecs.left_out import LeftOut
+from drivers.fms_j1939 import dm1
+from drivers.fms_j1939.dm1 import DM1
 from drivers.fms_j1939.driver_ids import Identity
+from drivers.fms_j1939.dtc_signals import DTC
 from drivers.fms_j1939.spn import Pgn, Reading, Shape
 from drivers.fms_j1939.table import parameter_groups
 
@@ -40,6 +43,10 @@ def decode(path: Path) -> Generator[Mapping[str, object], None, str]:
             message = transport.feed(frame.t, identifier, frame.payload)
             if message is not None and message.pgn in pgns:
                 yield from readings(message.t, pgns[message.pgn], message.sa, message.payload)
+            elif message is not None and message.pgn == DM1:
+                yield from trouble_codes(message.t, message.sa, message.payload)
+        elif identifier.pgn == DM1:
+            yield from trouble_codes(frame.t, identifier.sa, frame.payload)
         elif identifier.pgn in pgns:
             yield from readings(frame.t, pgns[identifier.pgn], identifier.sa, frame.payload)
     return left_out.note()
@@ -61,6 +68,29 @@ def readings(t: float, pgn: Pgn, sa: int, payload: bytes) -> Iterator[dict[str, 
         line = {"t": t, "pgn": pgn.number, "sa": sa, **_line(reading), **details}
     if line is not None:
         yield line
+
+
+def trouble_codes(t: float, sa: int, payload: bytes) -> Iterator[dict[str, object]]:
+    """A line for each active code of one DM1; none where it is too short to be one."""
+    try:
+        message = dm1.decode(payload)
+    except ValueError:
+        return
+    for spn, fmi, oc, cm in message.dtcs:
+        yield {
+            "t": t,
+            "pgn": DM1,
+            "sa": sa,
+            "spn": spn,
+            "signal": DTC,
+            "value": None,
+            "state": "value",
+            "unit": "",
+            "fmi": fmi,
+            "oc": oc,
+            "cm": cm,
+            "lamps": message.lamps,
+        }
 
 
 def _line(reading: Reading) -> dict[str, object]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -16,13 +18,17 @@ from agent.sdk import (
     DriverConfig,
     Group,
     Meta,
+    Scalar,
     boottime_ms,
 )
-from drivers.fms_j1939 import capture
+from drivers.fms_j1939 import capture, dynamics, recording
 from drivers.fms_j1939.bus import Bus, Condition
 from drivers.fms_j1939.configured import parameter_groups
 from drivers.fms_j1939.driver_ids import Identity
-from drivers.fms_j1939.receiver import Receiver
+from drivers.fms_j1939.dynamics import Dynamics
+from drivers.fms_j1939.load import Meter
+from drivers.fms_j1939.raw_ring import RawRing
+from drivers.fms_j1939.receiver import Receiver, Statement
 from drivers.fms_j1939.slcan import SlcanBus
 from drivers.fms_j1939.spn import Pgn
 from drivers.fms_j1939.status import BUS, SILENCE_MS, Silence, Status
@@ -62,7 +68,10 @@ class FmsConfig(DriverConfig, frozen=True):
     ] = 115_200
     prefer: Annotated[
         dict[str, list[Address]],
-        Meta(description="Senders to believe first, by group: prefer = { dc1 = [236] }."),
+        Meta(
+            description="Senders to believe first, by group or by signal: "
+            'prefer = { dc1 = [236], "Vehicle.Speed" = [23] }.'
+        ),
     ] = msgspec.field(default_factory=dict)
     driver_id: Annotated[
         Literal["pseudonym", "plain", "off"],
@@ -82,10 +91,14 @@ class FmsConfig(DriverConfig, frozen=True):
     ] = ""
 
     def __post_init__(self) -> None:
-        known = {pgn.group.name for pgn in self.parameter_groups(Identity(self.driver_id)).values()}
+        pgns = self.parameter_groups(Identity(self.driver_id)).values()
+        known = {pgn.group.name for pgn in pgns}
+        signals = {path for pgn in pgns for path in pgn.group.index}
         for name in self.prefer:
-            if name not in known:
-                raise ValueError(f"prefer: {name!r} is no group ({', '.join(sorted(known))})")
+            if name not in known and name not in signals:
+                raise ValueError(
+                    f"prefer: {name!r} is no group ({', '.join(sorted(known))}) and no signal"
+                )
 
     def parameter_groups(self, identity: Identity) -> Mapping[int, Pgn]:
         """The parameter groups that this section asks for. Raises ValueError."""
@@ -102,13 +115,19 @@ class FmsJ1939(Driver[FmsConfig]):
     """Reads J1939 messages that FMS gateways and vehicle buses send, listen-only."""
 
     config_model: ClassVar[type[DriverConfig]] = FmsConfig
-    groups: tuple[Group, ...] = (*GROUPS, BUS)
+    groups: tuple[Group, ...] = (*GROUPS, *dynamics.GROUPS, BUS)
+    verbs: frozenset[str] = frozenset({"dump", "record"})
 
     def __init__(self, config: FmsConfig) -> None:
         super().__init__(config)
         self._identity = Identity(config.driver_id)
         self._pgns = config.parameter_groups(self._identity)
-        self.groups = (*declared(self._pgns.values()), BUS)
+        self.groups = (*declared(self._pgns.values()), *dynamics.GROUPS, BUS)
+        # These outlive a bus that is opened anew.
+        self._dynamics = Dynamics()
+        self._raw = RawRing()
+        self._workdir: Path | None = None
+        self._stopped = threading.Event()
 
     @classmethod
     def prepare(cls, section: Mapping[str, object]) -> list[str]:
@@ -155,21 +174,51 @@ class FmsJ1939(Driver[FmsConfig]):
     def run(self, ctx: Context) -> None:
         """Read and emit until stopped. Raises DeviceUnavailable."""
         self._identity.keep_in(ctx.workdir)
-        receiver = Receiver(self.config.prefer, pgns=self._pgns)
-        status = Status(receiver)
-        with self._open() as bus:
-            silence = Silence(boottime_ms())
-            while ctx.running():
-                for at_ms, statements in bus.receive(receiver, _WAIT_S):
-                    for group, values, states in statements:
-                        ctx.emit(group, values, states=states, at_boottime_ms=at_ms)
-                now_ms = boottime_ms()
-                condition = bus.condition()
-                status.emit(ctx, condition, now_ms)
-                revive = silence.revive(receiver.frames_read, now_ms, condition.on_bus)
-                self.device = condition.trouble or self._silent_text(silence, condition) or "ok"
-                if revive:
-                    bus.revive()
+        self._workdir = ctx.workdir
+        self._stopped.clear()
+        receiver = Receiver(self.config.prefer, pgns=self._pgns, dynamics=self._dynamics)
+        try:
+            with self._open(self._raw) as bus:
+                self._listen(ctx, bus, receiver)
+        except DeviceUnavailable:
+            _emit(ctx, boottime_ms(), receiver.gone())
+            raise
+        # A recording goes on where the device is only away for a while.
+        self._stopped.set()
+
+    def _listen(self, ctx: Context, bus: Bus, receiver: Receiver) -> None:
+        meter = Meter(self.config.bitrate)
+        meter.see(bus.condition().traffic)
+        status = Status(receiver, meter, self._dynamics.addresses)
+        silence = Silence(boottime_ms())
+        while ctx.running():
+            for at_ms, statements in bus.receive(receiver, _WAIT_S):
+                _emit(ctx, at_ms, statements)
+            now_ms = boottime_ms()
+            _emit(ctx, now_ms, receiver.missing(now_ms))
+            self._dynamics.emit(ctx, now_ms)
+            condition = bus.condition()
+            meter.see(condition.traffic)
+            status.emit(ctx, condition, now_ms)
+            revive = silence.revive(receiver.frames_read, now_ms, condition.on_bus)
+            self.device = condition.trouble or self._silent_text(silence, condition) or "ok"
+            if revive:
+                bus.revive()
+
+    def command(self, verb: str, args: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
+        """`dump` the last seconds of the bus or `record` the next into a file; see `recording`.
+
+        Raises ValueError on bad arguments and before the bus was opened for the first time.
+        """
+        if self._workdir is None:
+            raise ValueError(f"{self._name} was not opened yet: there is nothing to write")
+        folder = self._workdir / recording.FOLDER
+        interface = re.sub(r"[^\w.]+", "_", Path(self.config.channel).name) or "can0"
+        if verb == "dump":
+            return recording.dump(self._raw, folder, interface, args)
+        if verb == "record":
+            return recording.record(self._raw, folder, interface, args, self._stopped)
+        raise ValueError(f"{verb!r} is no command of this driver: {', '.join(sorted(self.verbs))}")
 
     @property
     def _name(self) -> str:
@@ -188,18 +237,25 @@ class FmsJ1939(Driver[FmsConfig]):
             f"{self.config.bitrate} bit/s right?"
         )
 
-    def _open(self) -> Bus:
+    def _open(self, raw: RawRing | None = None) -> Bus:
         config = self.config
         if config.interface == "slcan":
-            return SlcanBus(config.channel, config.bitrate, config.tty_baud)
+            return SlcanBus(config.channel, config.bitrate, config.tty_baud, raw=raw)
         if config.interface == "socketcan":
             from drivers.fms_j1939.socketcan import SocketCanBus
 
             insist = config.link == "listen-only"
-            return SocketCanBus(config.channel, config.bitrate, insist=insist, pgns=self._pgns)
+            return SocketCanBus(
+                config.channel, config.bitrate, insist=insist, pgns=self._pgns, raw=raw
+            )
         from drivers.fms_j1939.adapters import PythonCanBus
 
-        return PythonCanBus(config.interface, config.channel, config.bitrate)
+        return PythonCanBus(config.interface, config.channel, config.bitrate, raw=raw)
+
+
+def _emit(ctx: Context, at_ms: int, statements: Iterable[Statement]) -> None:
+    for group, values, states in statements:
+        ctx.emit(group, values, states=states, at_boottime_ms=at_ms)
 
 
 def _how(condition: Condition) -> str:

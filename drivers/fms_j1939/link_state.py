@@ -24,7 +24,8 @@ _INTERFACE = struct.Struct("=BxHiII")  # family, hardware, index, flags, changed
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _WORD = struct.Struct("=I")
 _PAIR = struct.Struct("=II")
-_STATISTIC = struct.Struct("=Q")
+# Packets received and sent, bytes received: the head of struct rtnl_link_stats64.
+_STATISTIC = struct.Struct("=Q8xQ")
 _ALIGN = 4
 _TYPE_BITS = 0x3FFF
 
@@ -43,7 +44,7 @@ class Link:
     """One interface. None: it has no such property, or its driver does not tell.
 
     `is_can`: of the hardware type CAN. `virtual`: no controller is behind it. `received`: frames,
-    since it exists.
+    since it exists; `received_bytes`: of their payloads.
     """
 
     index: int
@@ -54,6 +55,7 @@ class Link:
     state: str | None = None
     listen_only: bool | None = None
     received: int | None = None
+    received_bytes: int | None = None
 
 
 def ask(interface: str) -> Link | None:
@@ -109,6 +111,7 @@ def parse(message: bytes) -> Link | None:
         state=STATES[state[0]] if state and state[0] < len(STATES) else None,
         listen_only=bool(mode[1] & _LISTEN_ONLY) if mode else None,
         received=received[0] if received else None,
+        received_bytes=received[1] if received else None,
     )
 
 

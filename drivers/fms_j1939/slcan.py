@@ -16,6 +16,8 @@ from contextlib import suppress
 from agent.sdk import DeviceUnavailable, boottime_ms
 from drivers.fms_j1939.bus import Condition
 from drivers.fms_j1939.frames import LineSplitter, parse
+from drivers.fms_j1939.load import Traffic
+from drivers.fms_j1939.raw_ring import RawRing
 from drivers.fms_j1939.receiver import Receiver, Statement
 
 BITRATE_COMMANDS = {
@@ -52,9 +54,12 @@ class SlcanBus:
     refuses to open listen-only.
     """
 
-    def __init__(self, channel: str, bitrate: int, tty_baud: int) -> None:
+    def __init__(
+        self, channel: str, bitrate: int, tty_baud: int, *, raw: RawRing | None = None
+    ) -> None:
         self._channel = channel
         self._bitrate = bitrate
+        self._raw = raw
         self._splitter = LineSplitter()
         self._backlog = b""
         self._polled_ms = boottime_ms()
@@ -85,13 +90,12 @@ class SlcanBus:
         if not chunk:
             return []
         if now_ms - since_ms <= int(timeout_s * 1000) + _STALL_MS:
-            return [(now_ms, receiver.lines(self._splitter.feed(chunk), now_ms))]
+            return [(now_ms, self._lines(receiver, chunk, now_ms))]
         said = []
         slices = -(-len(chunk) // 256)
         for n in range(slices):
             at_ms = since_ms + (now_ms - since_ms) * (n + 1) // slices
-            lines = self._splitter.feed(chunk[n * 256 : (n + 1) * 256])
-            said.append((at_ms, receiver.lines(lines, at_ms)))
+            said.append((at_ms, self._lines(receiver, chunk[n * 256 : (n + 1) * 256], at_ms)))
         return said
 
     def revive(self) -> None:
@@ -103,7 +107,11 @@ class SlcanBus:
 
     def condition(self) -> Condition:
         """It was opened in no other way than listen-only; adaptors tell no more."""
-        return Condition(listen_only=True)
+        raw = self._raw
+        if raw is None:
+            return Condition(listen_only=True)
+        traffic = Traffic(raw.frames, raw.payload_bytes, self._polled_ms)
+        return Condition(listen_only=True, traffic=traffic)
 
     def close(self) -> None:
         """Close the channel and the port. Never raises."""
@@ -113,6 +121,12 @@ class SlcanBus:
             os.write(self._fd, b"C\r")
         os.close(self._fd)
         self._fd = -1
+
+    def _lines(self, receiver: Receiver, chunk: bytes, at_ms: int) -> list[Statement]:
+        lines = self._splitter.feed(chunk)
+        if self._raw is not None:
+            self._raw.lines(lines, at_ms)
+        return receiver.lines(lines, at_ms)
 
     def _listen(self, *, insist: bool) -> None:
         """C, S, L: from whatever state the adaptor is in to a channel that only listens."""

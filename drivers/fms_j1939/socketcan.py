@@ -14,8 +14,11 @@ from collections.abc import Iterable
 from agent.sdk import DeviceUnavailable, boottime_ms
 from drivers.fms_j1939 import can_errors, can_raw, link_state
 from drivers.fms_j1939.bus import Condition
+from drivers.fms_j1939.dynamics import WATCHED
 from drivers.fms_j1939.frame_socket import BATCH, FrameSocket
 from drivers.fms_j1939.link_state import Link
+from drivers.fms_j1939.load import Traffic
+from drivers.fms_j1939.raw_ring import RawRing
 from drivers.fms_j1939.receiver import Receiver, Statement
 from drivers.fms_j1939.table import PGNS
 
@@ -38,14 +41,22 @@ class SocketCanBus:
     """
 
     def __init__(
-        self, interface: str, bitrate: int, *, insist: bool, pgns: Iterable[int] = PGNS
+        self,
+        interface: str,
+        bitrate: int,
+        *,
+        insist: bool,
+        pgns: Iterable[int] = PGNS,
+        raw: RawRing | None = None,
     ) -> None:
         self._interface = interface
         self._bitrate = bitrate
         self._insist = insist
-        self._filters = can_raw.filters(pgns)
+        self._filters = can_raw.filters({*pgns, *WATCHED})
+        self._raw = raw
         self._drops = can_raw.Drops()
         self._error_frames = 0
+        self._bus_offs = 0
         self._last_error = ""
         self._state: str | None = None
         self._readable = select.poll()
@@ -103,6 +114,8 @@ class SocketCanBus:
             state=self._state,
             listen_only=link.listen_only if link is not None else None,
             virtual=link is not None and link.virtual,
+            bus_offs=self._bus_offs,
+            traffic=self._traffic(),
         )
 
     def close(self) -> None:
@@ -136,6 +149,8 @@ class SocketCanBus:
             age_ms = 0 if stamp_ns is None else (wall_ns - stamp_ns) // 1_000_000
             self._since_ms = min(max(read_ms - age_ms, self._since_ms), read_ms)
             stamped.append((raw, self._since_ms))
+        if self._raw is not None:
+            self._raw.can_frames(stamped)
         said += receiver.can_frames(stamped)
         if len(batch) == BATCH:
             return True
@@ -160,7 +175,20 @@ class SocketCanBus:
         said = can_errors.decode(raw)
         self._last_error = ", ".join(said.facts)
         if said.state is not None:
-            self._state = said.state
+            self._enter(said.state)
+
+    def _enter(self, state: str) -> None:
+        """The controller is in `state`, by itself or by the link."""
+        if state == can_errors.BUS_OFF != self._state:
+            self._bus_offs += 1
+        self._state = state
+
+    def _traffic(self) -> Traffic | None:
+        """What the interface counted: the filter hides most of the bus from the socket."""
+        link = self._link
+        if link is None or link.received is None or link.received_bytes is None:
+            return None
+        return Traffic(link.received, link.received_bytes, self._looked_ms)
 
     def _look_again(self) -> None:
         """Look at the link from time to time; open the socket of one that has come back."""
@@ -195,7 +223,7 @@ class SocketCanBus:
             )
         self._down = not link.up
         if link.state is not None:
-            self._state = link.state
+            self._enter(link.state)
         if self._insist and link.up and not link.virtual and not link.listen_only:
             raise DeviceUnavailable(
                 f"{self._interface} is not listen-only: its controller acknowledges frames. Set "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from agent.sdk import Context, Datatype, Group, Kind, Scalar, Signal, State, sampled
+from drivers.fms_j1939.addresses import AddressConflicts
 from drivers.fms_j1939.bus import Condition
+from drivers.fms_j1939.load import Meter
 from drivers.fms_j1939.receiver import Receiver
 
 STATUS_MS = 2_000
@@ -15,6 +17,8 @@ SILENCE_MS = 10_000
 
 _READ, _REJECTED = "Vehicle.Bus.Can.FramesRead", "Vehicle.Bus.Can.FramesRejected"
 _LOST, _ERRORS = "Vehicle.Bus.Can.FramesLost", "Vehicle.Bus.Can.ErrorFrames"
+_RATE, _LOAD = "Vehicle.Bus.Can.FramesPerSecond", "Vehicle.Bus.Can.Load"
+_BUS_OFFS, _CONFLICTS = "Vehicle.Bus.Can.BusOffs", "Vehicle.Bus.Can.AddressConflicts"
 _STATE, _LISTEN_ONLY = "Vehicle.Bus.Can.State", "Vehicle.Bus.Can.ListenOnly"
 
 
@@ -56,6 +60,29 @@ BUS = Group(
             "The controller acknowledges nothing; not available on a virtual interface",
             source="link",
         ),
+        Signal(
+            _RATE,
+            Datatype.UINT32,
+            "",
+            "Frames on the bus in a second, known or not, over the last second or two",
+            sampled(10, 50),
+            steps_per_unit=1,
+            source="counted by the driver or the interface",
+        ),
+        Signal(
+            _LOAD,
+            Datatype.FLOAT,
+            "percent",
+            "Share of the bus's time that frames take, by their number and lengths",
+            sampled(10, 5),
+            0,
+            source="counted by the driver or the interface",
+        ),
+        _counter(_BUS_OFFS, "How often the CAN controller went bus-off (socketcan)"),
+        _counter(
+            _CONFLICTS,
+            "Signs that two units use one address: claims, and messages that contradict each other",
+        ),
     ),
 )
 """What the driver says about the bus itself."""
@@ -67,8 +94,15 @@ class Status:
     A state of the controller may be short: it is stated at once.
     """
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(
+        self,
+        receiver: Receiver,
+        meter: Meter | None = None,
+        addresses: AddressConflicts | None = None,
+    ) -> None:
         self._receiver = receiver
+        self._meter = meter
+        self._addresses = addresses
         self._stated: tuple[dict[str, Scalar], dict[str, State]] | None = None
         self._told: str | None = None
         self._due_ms = 0
@@ -96,6 +130,8 @@ class Status:
             _REJECTED: self._receiver.frames_rejected,
             _LOST: condition.lost,
             _ERRORS: condition.error_frames,
+            _BUS_OFFS: condition.bus_offs,
+            _CONFLICTS: self._addresses.count if self._addresses is not None else None,
         }
         values: dict[str, Scalar] = {
             path: count & 0xFFFFFFFF for path, count in counts.items() if count is not None
@@ -107,7 +143,17 @@ class Status:
             values[_LISTEN_ONLY] = condition.listen_only
         elif condition.virtual:
             states[_LISTEN_ONLY] = State.NOT_AVAILABLE
+        if self._meter is not None:
+            self._rates(self._meter, values, states)
         return values, states
+
+    @staticmethod
+    def _rates(meter: Meter, values: dict[str, Scalar], states: dict[str, State]) -> None:
+        """How busy the bus is; nothing in the first second."""
+        if meter.frames_per_s is not None and meter.load_percent is not None:
+            values |= {_RATE: meter.frames_per_s, _LOAD: meter.load_percent}
+        elif not meter.counted:
+            states |= dict.fromkeys((_RATE, _LOAD), State.NOT_AVAILABLE)
 
 
 class Silence:

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from unittest import mock
 
 from drivers.codecs import j1939
-from drivers.fms_j1939 import receiver
+from drivers.fms_j1939 import receiver, senders
 from drivers.fms_j1939.receiver import Receiver, Statement
 from drivers.fms_j1939.table import PGNS
 
 NEVER_S = 1e9
+NEVER_MS = 10**12
 
 
 @contextmanager
@@ -26,12 +27,15 @@ def timeless() -> Iterator[Receiver]:
         mock.patch.object(receiver, "REPEAT_MS", 0),
         mock.patch.object(j1939, "T1_S", NEVER_S),
         mock.patch.object(j1939, "T2_S", NEVER_S),
+        # Who is believed then follows from rank and order alone; jumps are a matter of speed.
+        mock.patch.object(senders, "HOLD_MS", NEVER_MS),
+        mock.patch.object(senders, "STEADY_MS", 0),
     ):
         kept = {pgn: pgn.silence_s for pgn in PGNS.values()}
         for pgn in kept:
             pgn.silence_s = NEVER_S
         try:
-            yield Receiver()
+            yield Receiver(guards={})
         finally:
             for pgn, silence_s in kept.items():
                 pgn.silence_s = silence_s

@@ -25,6 +25,7 @@ LAYOUTS: dict[int, tuple[tuple[int, int, int, float | str, float, str], ...]] = 
         (7, 1, 4, CODE, 0, "Bus.Engine.StarterMode"),
     ),
     0xF003: (
+        (1, 1, 2, SWITCH, 0, "Bus.Chassis.AcceleratorLowIdle"),
         (1, 3, 2, SWITCH, 0, "Bus.Chassis.KickdownActive"),
         (2, 1, 8, 0.4, 0, "Chassis.Accelerator.PedalPosition"),
         (3, 1, 8, 1, 0, "Bus.Engine.LoadPercent"),
@@ -86,9 +87,77 @@ LAYOUTS: dict[int, tuple[tuple[int, int, int, float | str, float, str], ...]] = 
         (1, 5, 2, SWITCH, 0, "Bus.Ramp.IsOutside"),
         (1, 7, 2, SWITCH, 0, "Bus.Doors.AnyEnabled"),
     ),
+    0xFD09: (
+        (1, 1, 32, 0.001, 0, "Bus.Fuel.TripUsed"),
+        (5, 1, 32, 0.001, 0, "Bus.Fuel.TotalUsed"),
+    ),
+    0xFE56: (
+        (1, 1, 8, 0.4, 0, "Powertrain.CombustionEngine.DieselExhaustFluid.Level"),
+        (2, 1, 8, 1, -40, "Bus.Def.Temperature"),
+    ),
+    0xFED5: (
+        (1, 1, 16, 0.5, 0, "Bus.Electrical.AlternatorSpeed"),
+        (3, 1, 2, SWITCH, 0, "Bus.Electrical.Alternator1Charging"),
+        (3, 3, 2, SWITCH, 0, "Bus.Electrical.Alternator2Charging"),
+    ),
+    0xF000: (
+        (1, 1, 4, CODE, 0, "Bus.Retarder.TorqueMode"),
+        (2, 1, 8, 1, -125, "Bus.Retarder.TorquePercent"),
+        (7, 1, 8, 0.4, 0, "Bus.Retarder.Selection"),
+    ),
+    0xF001: (
+        (1, 5, 2, SWITCH, 0, "ADAS.ABS.IsEngaged"),
+        (1, 7, 2, SWITCH, 0, "Bus.Chassis.EbsBrakeSwitch"),
+        (2, 1, 8, 0.4, 0, "Chassis.Brake.PedalPosition"),
+    ),
+    0xFEAE: (
+        (1, 1, 8, 8, 0, "Bus.Pneumatics.Supply"),
+        (2, 1, 8, 8, 0, "Bus.Pneumatics.ParkingPressure"),
+        (3, 1, 8, 8, 0, "Bus.Pneumatics.BrakeCircuit1"),
+        (4, 1, 8, 8, 0, "Bus.Pneumatics.BrakeCircuit2"),
+        (7, 1, 2, SWITCH, 0, "Bus.Pneumatics.CompressorActive"),
+    ),
+    0xFE70: (
+        (1, 1, 16, 10, 0, "CurrentOverallWeight"),
+        (3, 1, 16, 10, 0, "Bus.Weight.GrossCombination"),
+    ),
+    0xFE58: (
+        (1, 1, 16, 0.1, 0, "Bus.Suspension.FrontLeftPressure"),
+        (3, 1, 16, 0.1, 0, "Bus.Suspension.FrontRightPressure"),
+        (5, 1, 16, 0.1, 0, "Bus.Suspension.RearLeftPressure"),
+        (7, 1, 16, 0.1, 0, "Bus.Suspension.RearRightPressure"),
+    ),
+    0xFEF7: (
+        (1, 1, 8, 1, -125, "LowVoltageBattery.CurrentCurrent"),
+        (3, 1, 16, 0.05, 0, "Bus.Electrical.ChargingVoltage"),
+        (5, 1, 16, 0.05, 0, "LowVoltageBattery.CurrentVoltage"),
+        (7, 1, 16, 0.05, 0, "Bus.Electrical.KeyswitchVoltage"),
+    ),
+    0xFDA4: ((7, 1, 2, SWITCH, 0, "Bus.Pto.AnyEngaged"),),
+    0xFE40: (
+        (1, 1, 2, SWITCH, 0, "Body.Lights.Running.IsOn"),
+        (1, 5, 2, SWITCH, 0, "Body.Lights.Beam.Low.IsOn"),
+        (1, 7, 2, SWITCH, 0, "Body.Lights.Beam.High.IsOn"),
+        (2, 5, 2, SWITCH, 0, "Body.Lights.DirectionIndicator.Right.IsSignaling"),
+        (2, 7, 2, SWITCH, 0, "Body.Lights.DirectionIndicator.Left.IsSignaling"),
+    ),
+    0xFDA5: (
+        (1, 1, 2, SWITCH, 0, "Bus.Door1.IsLocked"),
+        (1, 3, 2, SWITCH, 0, "Bus.Door1.IsOpen"),
+        (1, 5, 2, SWITCH, 0, "Bus.Door1.IsEnabled"),
+        (1, 7, 2, SWITCH, 0, "Bus.Door2.IsLocked"),
+        (2, 1, 2, SWITCH, 0, "Bus.Door2.IsOpen"),
+        (2, 3, 2, SWITCH, 0, "Bus.Door2.IsEnabled"),
+        (2, 5, 2, SWITCH, 0, "Bus.Door3.IsLocked"),
+        (2, 7, 2, SWITCH, 0, "Bus.Door3.IsOpen"),
+        (3, 1, 2, SWITCH, 0, "Bus.Door3.IsEnabled"),
+    ),
 }
 GREATEST = {2: 1, 3: 5, 4: 13, 5: 29, 8: 0xFA, 16: 0xFAFF, 32: 0xFAFFFFFF}
-SENDERS = {0xFE6C: 0xEE, 0xFEC1: 0xEE, 0xF004: 0x00, 0xF003: 0x00, 0xFEFC: 0x17, 0xFEF5: 0x17}
+SENDERS = {
+    0xFE6C: 0xEE, 0xFEC1: 0xEE, 0xF004: 0x00, 0xF003: 0x00, 0xFEFC: 0x17, 0xFEF5: 0x17,
+    0xF000: 0x0F, 0xF001: 0x0B, 0xFE58: 0x2F, 0xFE4E: 0xEC, 0xFDA5: 0xEC,
+}  # fmt: skip
 
 
 def frame(line: bytes) -> tuple[int, int, bytes]:
@@ -121,6 +190,10 @@ def on_bus(seed: int, seconds: float, faults: ActiveFaults = NO_FAULTS) -> list[
     return Vehicle(seed, sources=("fms",)).advance(seconds, faults)
 
 
+def long_messages(emissions: list[Emission]) -> list[Emission]:
+    return [e for e in emissions if frame(e.data)[0] in (0xEC00, 0xEB00)]
+
+
 @pytest.mark.parametrize("seed", [0, 7, 31])
 def test_writings_are_what_the_bits_say(seed: int) -> None:
     seen = Counter[int]()
@@ -139,7 +212,6 @@ def test_bits_without_a_meaning_are_ones() -> None:
         pgn: sum(((1 << bits) - 1) << (byte - 1) * 8 + bit - 1 for byte, bit, bits, *_ in layout)
         for pgn, layout in LAYOUTS.items()
     }
-    defined[0xF003] |= 0b11  # SPN 558, the idle switch, is sent and not reported
     for emission in on_bus(1, 3):
         pgn, _, payload = frame(emission.data)
         if pgn in defined:
@@ -149,8 +221,11 @@ def test_bits_without_a_meaning_are_ones() -> None:
 
 def test_each_group_comes_at_its_rate() -> None:
     want = {
-        0xF004: 50, 0xF003: 20, 0xFEF1: 10, 0xFEF2: 10, 0xFE6C: 20, 0xFE4E: 10,
-        0xFEFC: 1, 0xFEE5: 1, 0xFEC1: 1, 0xFEEE: 1, 0xFEF5: 1,
+        0xF004: 50, 0xF003: 20, 0xFEF1: 10, 0xFEF2: 10, 0xFE6C: 20, 0xFE4E: 10, 0xFDA5: 10,
+        0xF000: 10, 0xF001: 10, 0xF005: 10, 0xF009: 10, 0xFDA4: 10, 0xFEE0: 10,
+        0xFEFC: 1, 0xFEE5: 1, 0xFEC1: 1, 0xFEEE: 1, 0xFEF5: 1, 0xFEE9: 1, 0xFD09: 1, 0xFEEA: 1,
+        0xFEAE: 1, 0xFEE6: 1, 0xFE58: 1, 0xFE56: 1, 0xFEF7: 1, 0xFED5: 1, 0xFEC0: 1, 0xFD7D: 1,
+        0xFE70: 0.1, 0xFDD1: 0.1,
     }  # fmt: skip
     seconds = 30
     times: dict[int, list[float]] = {}
@@ -159,12 +234,11 @@ def test_each_group_comes_at_its_rate() -> None:
     for pgn, rate in want.items():
         assert len(times[pgn]) == rate * seconds
         assert {round(b - a, 3) for a, b in pairwise(times[pgn])} == {round(1 / rate, 3)}
-    assert len(times[0xEC00]) == 3 and len(times[0xEB00]) == 9
 
 
 def test_the_vin_comes_in_three_packets() -> None:
     vehicle = Vehicle(7, sources=("fms",))
-    packets = [e for e in vehicle.advance(3, NO_FAULTS) if frame(e.data)[0] in (0xEC00, 0xEB00)]
+    packets = long_messages(vehicle.advance(3, NO_FAULTS))
     assert [b.at_s - a.at_s for a, b in pairwise(packets)] == pytest.approx([0.06] * 3)
     announcement, *parts = [frame(e.data)[2] for e in packets]
     assert announcement == bytes((32, 18, 0, 3, 0xFF, 0xEC, 0xFE, 0x00))
@@ -204,12 +278,13 @@ def test_a_vin_that_was_cut_by_silence_is_no_writing() -> None:
 
 def test_a_flooded_bus_is_full_and_still_carries_everything() -> None:
     flooded, calm = on_bus(7, 6, FLOOD), on_bus(7, 6)
-    vin_frames = 4
-    assert len(flooded) == 6 * 1_850 + vin_frames
+    beyond = sum(frame(e.data)[0] in (0xEC00, 0xEB00, 0xFE40, 0xFE70, 0xFDD1) for e in calm)
+    # What comes less often than once a second is not set off against the flood.
+    assert abs(len(flooded) - 6 * 1_850 - beyond) <= 2
     assert [e for e in flooded if e.writings] == [e for e in calm if e.writings]
     for second in range(6):
         count = sum(second < e.at_s <= second + 1 for e in flooded)
-        assert count - 1_850 in range(5)
+        assert count - 1_850 in range(-1, 7)
     ids = {e.data[1:9] for e in flooded}
     assert len(ids) > 20
 

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 
 import pytest
 
+from simulator.delivered import Delivered
 from simulator.emission import Emission, Heard
 from simulator.ledger import LATITUDE, LONGITUDE, Ledger
-from simulator.oracle import Delivered, Verdict, judge
+from simulator.oracle import judge
+from simulator.verdict import Verdict
 
 ZERO_MS = 1_000_000
 SPEED = "Vehicle.Speed"

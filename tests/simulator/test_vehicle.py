@@ -1,11 +1,14 @@
 """The vehicle: one stream of bytes for a seed, however time is sliced."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.emission import NO_FAULTS, ActiveFaults
-from simulator.signals import BY_SIGNAL, EXPECTATIONS
+from simulator.fms_table import KINDS, VehicleKind
+from simulator.signals import BY_SIGNAL, ELECTRIC, EXPECTATIONS
 from simulator.vehicle import Vehicle
 
 CAN_FLOOD: ActiveFaults = frozenset({("can_flood", "fms")})
@@ -61,7 +64,7 @@ def test_a_fault_holds_for_its_slice_only() -> None:
     assert fine == coarse
     per_second = [sum(second < at <= second + 1 for at, _ in fine) for second in range(12)]
     assert per_second[4] > 1_800 and per_second[5] > 1_800
-    assert all(n < 140 for n in per_second[:4] + per_second[6:])
+    assert all(n < 240 for n in per_second[:4] + per_second[6:])
 
 
 def test_going_back_in_time_emits_nothing() -> None:
@@ -79,18 +82,47 @@ def test_only_the_fitted_devices_speak(sources: tuple[str, ...]) -> None:
     assert {e.source for e in emissions} == set(sources)
 
 
-def test_every_expected_signal_is_written_and_every_written_signal_is_expected() -> None:
+# Not fitted in the simulated bus: a second driver's card, a third axle, a fourth door, ...
+NOT_FITTED = re.compile(
+    r"Vehicle\.(Tachograph\.Driver2\.(TimeState|Identifier)|Bus\.Chassis\.Axle\.Row[3-8]\.Weight"
+    r"|Bus\.Door([4-9]|10)\.Is\w+|Bus\.Service\.Component(?!1\.|4\.)\d+\.Distance)"
+)
+LAMPS_NOT_FITTED = 28
+WITHOUT_AN_ENGINE = re.compile(
+    r"Vehicle\.(Powertrain\.(CombustionEngine|FuelSystem|Transmission)|Bus\.(Engine|Fuel|Def|Retarder)"
+    r"|Bus\.Electrical\.Alternator|Bus\.Chassis\.(AcceleratorLowIdle|Kickdown)"
+    r"|Chassis\.Accelerator|Bus\.Telltale\.(EngineOil|Engine|FuelLevel|CoolantTemperature|Retarder"
+    r"|AdBlueLevel)\.)"
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_expected_signal_is_written_and_every_written_signal_is_expected(
+    kind: VehicleKind,
+) -> None:
     written: set[tuple[str, str]] = set()
     for seed in range(3):
-        for e in Vehicle(seed).advance(420, NO_FAULTS):
-            written |= {(e.source, path) for path, _ in e.writings}
-    expected = {key for key, one in BY_SIGNAL.items() if one.on_wire}
-    # No second driver's card, so his times are never stated.
-    never = {("fms", "Vehicle.Tachograph.Driver2.TimeState")}
-    assert written == expected - never
-    assert len(BY_SIGNAL) == len(EXPECTATIONS)
+        for e in Vehicle(seed, kind=kind).advance(420, NO_FAULTS):
+            written |= {(e.source, path) for path, _ in (*e.writings, *e.alternatives)}
+    of_battery = {(one.source, one.path) for one in ELECTRIC}
+    expected = {
+        (source, path)
+        for (source, path), one in BY_SIGNAL.items()
+        if one.on_wire
+        and not NOT_FITTED.fullmatch(path)
+        and not (kind == "electric" and WITHOUT_AN_ENGINE.match(path))
+        and not (kind == "diesel" and (source, path) in of_battery)
+    }
+    silent = {path for _, path in expected - written}
+    assert {path for path in silent if ".Telltale." not in path} == set()
+    assert len(silent) == LAMPS_NOT_FITTED
+    assert written <= expected
+    assert len(BY_SIGNAL) == len(EXPECTATIONS) + len(ELECTRIC)
 
 
-def test_a_minute_says_more_than_forty_things() -> None:
-    emissions = Vehicle(7).advance(60, NO_FAULTS)
-    assert len({path for e in emissions for path, _ in e.writings}) > 40
+@pytest.mark.parametrize(("kind", "things"), [("diesel", 140), ("electric", 120)])
+def test_a_minute_has_much_to_say(kind: VehicleKind, things: int) -> None:
+    emissions = Vehicle(7, kind=kind).advance(60, NO_FAULTS)
+    assert len({path for e in emissions for path, _ in e.writings}) > things
+    per_s = len(emissions) / 60
+    assert 190 < per_s < 260
