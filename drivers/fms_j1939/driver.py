@@ -176,20 +176,19 @@ class FmsJ1939(Driver[FmsConfig]):
         self._workdir = ctx.workdir
         self._stopped.clear()
         receiver = Receiver(self.config.prefer, pgns=self._pgns, dynamics=self._dynamics)
-        try:
-            with self._open(self._raw) as bus:
+        with self._open(self._raw) as bus:
+            try:
                 self._listen(ctx, bus, receiver)
-        except DeviceUnavailable:
-            _emit(ctx, boottime_ms(), receiver.gone())
-            raise
-        finally:
-            self._stopped.set()
+            except DeviceUnavailable:
+                _emit(ctx, boottime_ms(), receiver.gone())
+                raise
+        self._stopped.set()
 
     def _listen(self, ctx: Context, bus: Bus, receiver: Receiver) -> None:
         meter = Meter(self.config.bitrate)
+        meter.see(bus.condition().traffic)
         status = Status(receiver, meter, self._dynamics.addresses)
         silence = Silence(boottime_ms())
-        meter.see(bus.condition().traffic)
         while ctx.running():
             for at_ms, statements in bus.receive(receiver, _WAIT_S):
                 _emit(ctx, at_ms, statements)
