@@ -11,25 +11,31 @@ import queue
 import select
 import signal
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from agent import clock
 from agent.alarms import Alarm, of
+from agent.arbitration import apply, arbiter
+from agent.board import Board
 from agent.config import Config, ConfigInvalid, SecretUnavailable
 from agent.config_problems import log_lines
-from agent.control import Board, Control
+from agent.control import Control
+from agent.declared import Declared
 from agent.doors import listeners, may_speak_for
+from agent.explain import Explainer
 from agent.health import AGENT, SOURCE, Supervision, self_report
-from agent.ingest import Inbound, Ingest, decode_groups
+from agent.ingest import Inbound, Ingest
+from agent.local_commands import LocalCommands
 from agent.pipeline import Pipeline
+from agent.processors.arbitrated import ARBITRATED
 from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
 from agent.protocol import Notifier, watchdog_s
 from agent.record import StorageClass
 from agent.reload import compare, uplink_settings
-from agent.signals import Catalogue, Group
+from agent.signals import Catalogue
 from agent.store.outbox import Outbox
 from agent.store.reader import OutboxReader
 from agent.store.rows import Range, RowHead
@@ -70,27 +76,34 @@ class Coordinator:
         self.outbox = Outbox.open(state_dir, quota_bytes=quota)
         self.catalogue = Catalogue()
         self.thin = Thin()
-        self._restore_catalogue()
+        self._declared = Declared(self.catalogue, self.thin)
+        self._declared.restore(self.outbox.catalogue(), SOURCE, (AGENT, ARBITRATED))
         rows = [*self.outbox.offsets()]
         if all(row.boot != self.boot for row in rows):
             rows.append(clock.system_offset(self.boot))
-        self.clock = ClockTable(self.boot, rows)
+        self.clock = ClockTable(self.boot, rows, config.arbitration.clock.order)
+        self.arbiter = arbiter(SOURCE, config.arbitration, self.clock)
         self.board = Board()
         inbox: queue.Queue[Inbound] = queue.Queue(INBOX_ITEMS)
         doors = listeners(run_dir)
+        commands = LocalCommands()
         self.ingest = Ingest(
             doors["ingest"],
             self.outbox.marks(),
             inbox,
             self._table.loop("ingest", 15.0),
             names=may_speak_for,
+            answered=commands.answered,
+            left=commands.left,
         )
+        commands.open(self.ingest.send, self.ingest.connected)
         self.uplink = self._new_uplink(uplink_settings(config))
         self.pipeline = Pipeline(
             self.outbox,
             self.boot,
             self.thin,
             self.clock,
+            self.arbiter,
             self.catalogue,
             inbox,
             commit_interval_s=config.store.commit_interval_s,
@@ -109,6 +122,7 @@ class Coordinator:
             self.catalogue,
             self.clock,
             self.pipeline,
+            Explainer(self.arbiter, self.clock, self.board, self.catalogue),
             lambda: self.uplink,
             lambda: self.refused,
             self.uptime_s,
@@ -118,9 +132,10 @@ class Coordinator:
             doors["control"],
             View(parts).answers(),
             self.board,
-            self._unit,
+            self._declared.unit,
             self.utc,
             self._table.loop("control", 15.0),
+            commands,
         )
 
     def uptime_s(self) -> float:
@@ -221,6 +236,7 @@ class Coordinator:
             self.pipeline.pace(
                 self.config.store.commit_interval_s, self.config.store.alarm_commit_ms / 1000
             )
+            apply(self.config.arbitration, self.arbiter, self.clock)
             if changes.uplink:
                 self._replace_uplink(settings)
             log.info("configuration read again: %s", changes, extra=of(Alarm.CONFIG_APPLIED))
@@ -233,7 +249,7 @@ class Coordinator:
             self.outbox.epoch,
             self.boot,
             lambda: OutboxReader(self.directory),
-            self._group_of,
+            self._declared.group_of,
             acked=self._acknowledge,
             refuse=self._refuse,
             beat=self._table.loop("uplink", 30.0),
@@ -257,21 +273,6 @@ class Coordinator:
         state = self.pipeline.problem or "recording"
         return f"{state}; {drivers} drivers; {queued:,} queued; uplink {self.uplink.state()}"
 
-    def _restore_catalogue(self) -> None:
-        for source, encoded in self.outbox.catalogue().items():
-            groups = decode_groups(encoded)
-            self.catalogue.declare(source, groups)
-            self.thin.declare(source, groups)
-        self.catalogue.declare(SOURCE, (AGENT,))
-        self.thin.declare(SOURCE, (AGENT,))
-
-    def _group_of(self, source: str, paths: Collection[str]) -> Group | None:
-        for path in paths:
-            found = self.catalogue.find(source, path)
-            if found is not None:
-                return found[0]
-        return None
-
     # The uplink and the pipeline know each other through these three alone.
     def _wake_uplink(self) -> None:
         self.uplink.wake()
@@ -281,10 +282,6 @@ class Coordinator:
 
     def _refuse(self, head: RowHead, reason: str) -> None:
         self.pipeline.refuse(head, reason)
-
-    def _unit(self, source: str, path: str) -> str:
-        found = self.catalogue.find(source, path)
-        return found[1].unit if found else ""
 
 
 def serve(config: Config, run_dir: Path, state_dir: Path, reread: Callable[[], Config]) -> int:

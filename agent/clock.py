@@ -28,6 +28,7 @@ class OffsetSource(StrEnum):
 
     NONE = "none"
     RTC = "rtc"
+    VEHICLE = "vehicle"
     NTP = "ntp"
     GNSS = "gnss"
 

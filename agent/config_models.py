@@ -146,6 +146,94 @@ class Uplink(_Section):
     ] = 60
 
 
+_Order = Annotated[
+    list[Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9_-]{1,32}):[A-Za-z][A-Za-z0-9_.]*$")]],
+    Field(
+        min_length=1,
+        max_length=32,
+        description='Sources, best first: "NAME:PATH", NAME of a driver or * for any.',
+    ),
+]
+_Fresh = Annotated[
+    float, Field(ge=0.5, le=600, description="Seconds that a value counts after its capture.")
+]
+_TakeOver = Annotated[
+    float,
+    Field(ge=0, le=600, description="Seconds that a better source must be good to be followed."),
+]
+_FallBack = Annotated[
+    float,
+    Field(ge=0, le=600, description="Seconds that the followed source may be bad."),
+]
+_DifferFor = Annotated[
+    float, Field(ge=0, le=3600, description="Seconds that sources may differ until it is noted.")
+]
+
+
+class SpeedArbitration(_Section):
+    """Whose speed is Vehicle.Speed of the agent."""
+
+    order: _Order = [
+        "*:Vehicle.Speed",
+        "*:Vehicle.Tachograph.Speed",
+        "*:Vehicle.Bus.Gnss.Speed",
+    ]
+    fresh_s: _Fresh = 3.0
+    take_over_s: _TakeOver = 5.0
+    fall_back_s: _FallBack = 2.0
+    differ_kmh: Annotated[float, Field(ge=0.1, le=200, description="Difference that is noted.")] = (
+        10.0
+    )
+    differ_s: _DifferFor = 10.0
+
+
+class OdometerArbitration(_Section):
+    """Whose odometer is Vehicle.TraveledDistance of the agent."""
+
+    order: _Order = ["*:Vehicle.TraveledDistance"]
+    fresh_s: _Fresh = 10.0
+    take_over_s: _TakeOver = 30.0
+    fall_back_s: _FallBack = 30.0
+    differ_m: Annotated[float, Field(ge=1, le=1e9, description="Difference that is noted.")] = (
+        1000.0
+    )
+    differ_s: _DifferFor = 60.0
+
+
+class HeadingArbitration(_Section):
+    """Whose heading is Vehicle.CurrentLocation.Heading of the agent, and when one is believed."""
+
+    order: _Order = ["*:Vehicle.CurrentLocation.Heading"]
+    fresh_s: _Fresh = 3.0
+    take_over_s: _TakeOver = 5.0
+    fall_back_s: _FallBack = 5.0
+    differ_degrees: Annotated[
+        float, Field(ge=1, le=180, description="Difference that is noted.")
+    ] = 45.0
+    differ_s: _DifferFor = 10.0
+    moving_kmh: Annotated[
+        float, Field(ge=0, le=50, description="Speed from which a heading is believed.")
+    ] = 5.0
+    standing_kmh: Annotated[
+        float, Field(ge=0, le=50, description="Speed below which it is believed no more.")
+    ] = 3.0
+
+
+class ClockArbitration(_Section):
+    """Whose clock gives UTC. A receiver always ranks above the vehicle's own clock."""
+
+    order: _Order = ["*:Vehicle.Bus.Utc", "*:Vehicle.Bus.Clock.Vehicle"]
+
+
+class Arbitration(_Section):
+    """Whom to follow where several sources give one signal."""
+
+    speed: SpeedArbitration = SpeedArbitration()
+    odometer: OdometerArbitration = OdometerArbitration()
+    heading: HeadingArbitration = HeadingArbitration()
+    clock: ClockArbitration = ClockArbitration()
+
+
 class Config(_Section):
     """The whole configuration. A driver's section is a raw table with at least `type`."""
 
@@ -156,6 +244,7 @@ class Config(_Section):
     agent: Agent = Agent()
     store: Store = Store()
     uplink: Uplink = Uplink()
+    arbitration: Arbitration = Arbitration()
     drivers: Annotated[
         dict[str, dict[str, Any]], Field(description="One table [drivers.NAME] a driver.")
     ] = {}

@@ -2,7 +2,8 @@
 
 AF_UNIX stream, one JSON object a line. A request `{"verb": NAME, ...}` is answered by one line
 `{"ok": true, "result": ...}` or `{"ok": false, "error": TEXT}`; `watch` is answered by one line a
-value until the client closes. Nothing that is asked here can hold up the pipeline.
+value until the client closes; `command` is answered once the driver has, or has not in time.
+Nothing that is asked here can hold up the pipeline.
 """
 
 from __future__ import annotations
@@ -16,48 +17,33 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from agent.board import MAX_BACKLOG, Board
 from agent.record import Record, Scalar, State
+from agent.waker import Waker
 
 log = logging.getLogger("brain.control")
 
 Answer = Callable[[Mapping[str, object]], object]
+Reply = Callable[[Mapping[str, Scalar] | None, str], None]
 MAX_REQUEST = 65_536
 MAX_CLIENTS = 32
-MAX_BACKLOG = 2_000
-"""Lines that a slow watcher may lag behind before it loses the oldest."""
 
 
-class Board:
-    """Live values for watchers. `observe` costs next to nothing while nobody watches."""
+class Commands(Protocol):
+    """Who brings commands to the drivers. Nothing of it blocks."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._news: deque[Record] = deque(maxlen=MAX_BACKLOG)
-        self._last: dict[tuple[str, str], tuple[int, Scalar | None, State | None]] = {}
-        self.watched = False
+    def give(self, request: Mapping[str, object], reply: Reply) -> None:
+        """Later call `reply`, from any thread, with the result, or None and what went wrong.
 
-    def observe(self, record: Record) -> None:
-        """Note a record, on the pipeline's thread."""
-        last = self._last
-        for path, value in record.values.items():
-            last[record.source, path] = (record.boottime_ms, value, None)
-        for path, state in record.states.items():
-            last[record.source, path] = (record.boottime_ms, None, state)
-        if self.watched:
-            with self._lock:
-                self._news.append(record)
+        Raises ValueError where the request is refused at once.
+        """
+        ...
 
-    def take(self) -> list[Record]:
-        """What was observed since the last call."""
-        with self._lock:
-            news = list(self._news)
-            self._news.clear()
-        return news
-
-    def latest(self) -> list[tuple[str, str, int, Scalar | None, State | None]]:
-        """The newest (source, path, boottime_ms, value, state) of all signals."""
-        return [(s, p, *entry) for (s, p), entry in sorted(dict(self._last).items())]
+    def expire(self) -> None:
+        """Called a few times a second: give up on what takes too long."""
+        ...
 
 
 @dataclass
@@ -66,6 +52,8 @@ class _Client:
     inbox: bytearray = field(default_factory=bytearray)
     outbox: bytearray = field(default_factory=bytearray)
     pattern: str | None = None
+    waiting: bool = False
+    """For a driver; what it asks meanwhile stays in `inbox`, so that answers come in order."""
 
 
 class Control:
@@ -79,14 +67,21 @@ class Control:
         unit: Callable[[str, str], str],
         utc: Callable[[int], str | None],
         beat: Callable[[], None],
+        commands: Commands | None = None,
     ) -> None:
-        """`unit` maps (source, path) to its unit; `utc` maps a boot time to RFC 3339."""
+        """`unit` maps (source, path) to its unit; `utc` maps a boot time to RFC 3339.
+
+        `commands` takes requests of the verb "command".
+        """
         self._listener = listener
         self._answers = answers
         self._board = board
         self._unit = unit
         self._utc = utc
         self._beat = beat
+        self._commands = commands
+        self._replies: deque[tuple[_Client, dict[str, object]]] = deque()
+        self._waker = Waker()
         self._stop = threading.Event()
         self._selector = selectors.DefaultSelector()
         self._clients: dict[int, _Client] = {}
@@ -96,6 +91,7 @@ class Control:
         """Start the thread."""
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._waker.fd, selectors.EVENT_READ)
         self._thread.start()
 
     def stop(self, timeout_s: float = 1.0) -> None:
@@ -113,12 +109,17 @@ class Control:
             for key, mask in self._selector.select(0.1 if self._board.watched else 0.3):
                 if key.fileobj is self._listener:
                     self._accept()
+                elif key.fd == self._waker.fd:
+                    self._waker.clear()
                 elif key.fd in self._clients:
                     client = self._clients[key.fd]
                     if mask & selectors.EVENT_READ:
                         self._serve(client)
                     else:
                         self._flush(client)
+            if self._commands is not None:
+                self._commands.expire()
+            self._pass_replies()
             self._publish()
         for client in list(self._clients.values()):
             self._hang_up(client)
@@ -147,11 +148,38 @@ class Control:
         if not data or len(client.inbox) > MAX_REQUEST:
             self._hang_up(client)
             return
-        while b"\n" in client.inbox:
+        self._answer_lines(client)
+
+    def _answer_lines(self, client: _Client) -> None:
+        while b"\n" in client.inbox and not client.waiting:
             line, _, rest = bytes(client.inbox).partition(b"\n")
             client.inbox = bytearray(rest)
             self._answer(client, line)
         self._flush(client)
+
+    def _pass_replies(self) -> None:
+        """What drivers answered since; to whoever still waits for it."""
+        while self._replies:
+            client, message = self._replies.popleft()
+            client.waiting = False
+            if self._clients.get(client.sock.fileno()) is client:
+                self._say(client, message)
+                self._answer_lines(client)
+
+    def _command(self, client: _Client, request: Mapping[str, object], commands: Commands) -> None:
+        def reply(result: Mapping[str, Scalar] | None, error: str) -> None:
+            said: dict[str, object] = {"ok": False, "error": error}
+            self._replies.append(
+                (client, said if result is None else {"ok": True, "result": result})
+            )
+            self._waker.wake()
+
+        client.waiting = True
+        try:
+            commands.give(request, reply)
+        except ValueError as error:
+            client.waiting = False
+            self._say(client, {"ok": False, "error": str(error)})
 
     def _answer(self, client: _Client, line: bytes) -> None:
         try:
@@ -166,9 +194,13 @@ class Control:
             for source, path, at_ms, value, state in self._board.latest():
                 self._tell(client, source, path, at_ms, value, state)
             return
+        if verb == "command" and self._commands is not None:
+            self._command(client, request, self._commands)
+            return
         answer = self._answers.get(verb)
         if answer is None:
-            known = ", ".join(sorted([*self._answers, "watch"]))
+            other = ["watch"] if self._commands is None else ["watch", "command"]
+            known = ", ".join(sorted([*self._answers, *other]))
             self._say(client, {"ok": False, "error": f"no verb {verb!r}; there are {known}"})
             return
         try:

@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from agent.context import HostContext
 from agent.driver_loop import Backoff, DriverLoop
 from agent.link import Link
 from agent.protocol import (
+    Answer,
     Command,
     Deliver,
     Downward,
@@ -44,6 +46,8 @@ FLUSH_LIMIT_S = 1.0
 """How long the ring may wait for its last `Durable` after the driver has left."""
 
 REPORT_INTERVAL_S = 1.0
+MAX_ANSWERS = 64
+"""Answers to commands that wait for the coordinator; it has given up on older ones."""
 _NOT_TAKEN = "configuration not taken: "
 FLOOD_A_SECOND = 20_000
 FLOOD_TICK_S = 0.01
@@ -110,7 +114,8 @@ class Host:
             name, driver, self.ctx, self._stop, self._waker.wake, backoff=backoff, clock=clock
         )
         self._driver = driver
-        self._verbs = Verbs(name, driver, self.ctx)
+        self._answers: deque[Answer] = deque(maxlen=MAX_ANSWERS)
+        self._verbs = Verbs(name, driver, self.ctx, self._answer)
         hello = Hello(
             name=name,
             type=type_name,
@@ -212,9 +217,16 @@ class Host:
         elif isinstance(message, (Command, Deliver)):
             self._verbs.take(message)
 
+    def _answer(self, answer: Answer) -> None:
+        """On the verbs' thread: the link sends it."""
+        self._answers.append(answer)
+        self._waker.wake()
+
     def _tick(self) -> float:
         """Feed the watchdog, report and tell; seconds until there is more to do."""
         now = self._clock()
+        while self._answers and self._link.tell(self._answers[0]):
+            self._answers.popleft()
         beating = self.ctx.beating()
         interval_s = self._feed_interval_s
         if interval_s is not None and beating and now - self._fed_at >= interval_s:
@@ -244,7 +256,7 @@ class Host:
         report = Report(self.counters(), device)
         if report == self._reported and self._link.connections == self._reported_on:
             return
-        if self._link.report(report):
+        if self._link.tell(report):
             self._reported, self._reported_on = report, self._link.connections
 
     def counters(self) -> dict[str, int]:

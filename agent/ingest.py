@@ -16,18 +16,19 @@ from collections.abc import Callable, Collection, Mapping
 
 from agent.clock import boottime_ms
 from agent.ingest_check import (
+    checked_answer,
     checked_hello,
     checked_record,
     checked_report,
-    decode_groups,
     encode_groups,
 )
 from agent.ingest_messages import Arrival, Inbound, Joined, Left, Reported
-from agent.ingest_peer import Peer
+from agent.ingest_peer import Peer, trust_all
 from agent.ingest_progress import ProgressBook, Troubles
 from agent.ingest_sockets import READ, WRITE, Sockets
 from agent.protocol import (
     MAX_RECORDS,
+    Answer,
     Downward,
     Hello,
     Records,
@@ -41,7 +42,7 @@ from agent.record import Record
 from agent.store.rows import Mark
 from agent.values import INT64_MAX
 
-__all__ = ["Arrival", "Inbound", "Ingest", "Joined", "Left", "Reported", "decode_groups"]
+__all__ = ["Arrival", "Inbound", "Ingest", "Joined", "Left", "Reported"]
 
 log = logging.getLogger(__name__)
 
@@ -57,18 +58,13 @@ DRAIN_DATAGRAMS = 512
 """What the socket of a replaced connection can hold, see net.core.wmem_default, and some more."""
 
 
-def trust_all(uid: int, name: str) -> bool:
-    """Names are believed: on a laptop all drivers run under one uid."""
-    del uid, name
-    return True
-
-
 class Ingest:
     """Thread "ingest". `out` gets what drivers bring; while it is full nothing is read, and the
     drivers' rings fill instead. `beat` is called at least every `IDLE_S`.
 
     `marks` are the store's at the start. `names(uid, name)` says whether a user may speak as a
-    source; `sources` are the configured ones, None takes any.
+    source; `sources` are the configured ones, None takes any. `answered` gets the answers to
+    commands, `left` the names of sources whose connection ended.
     """
 
     def __init__(
@@ -80,12 +76,15 @@ class Ingest:
         *,
         names: Callable[[int, str], bool] = trust_all,
         sources: Collection[str] | None = None,
+        answered: Callable[[str, Answer], None] = lambda source, answer: None,
+        left: Callable[[str], None] = lambda source: None,
     ) -> None:
         self._sockets = Sockets(listener)
         self._out = out
         self._beat = beat
         self._names = names
         self._sources = sources
+        self._answered, self._left = answered, left
         self._book = ProgressBook(marks)
         self._rejected: dict[str, int] = {}
         self._troubles = Troubles(log)
@@ -120,6 +119,11 @@ class Ingest:
             queued = peer is not None and peer.queue(message)
         self._sockets.waker.wake()
         return queued
+
+    def connected(self) -> list[str]:
+        """Who is connected just now. From any thread."""
+        with self._lock:
+            return list(self._named)
 
     def _run(self) -> None:
         try:
@@ -185,6 +189,8 @@ class Ingest:
             self._advance(peer, message.first, message.first + count - 1, message)
         elif isinstance(message, Skipped):
             self._advance(peer, message.first, message.last, None)
+        elif isinstance(message, Answer):
+            self._answered(peer.source, checked_answer(message))
         else:
             report = checked_report(message)
             counters = report.counters | {"rejected_records": self._rejected.get(peer.source, 0)}
@@ -262,6 +268,7 @@ class Ingest:
             if self._named.get(peer.source) is peer:
                 del self._named[peer.source]
         log.info("%s: left: %s", peer.source, reason, extra={"brain_driver": peer.source})
+        self._left(peer.source)
         self._emit(Left(peer.source, reason))
 
     def _emit(self, item: Inbound) -> None:

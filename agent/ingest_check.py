@@ -15,6 +15,7 @@ from agent.protocol import (
     MAX_GROUPS,
     MAX_SIGNALS,
     PROTOCOL_VERSION,
+    Answer,
     Hello,
     Report,
     WireGroup,
@@ -101,6 +102,15 @@ def checked_report(report: Report) -> Report:
         if not INT64_MIN <= value <= INT64_MAX:
             raise ValueError(f"counter {name[:80]!r} is beyond 64 bits")
     return Report(report.counters, report.device[:MAX_TEXT])
+
+
+def checked_answer(answer: Answer) -> Answer:
+    """The answer, its error cut to size. Raises ValueError where it is none."""
+    _text("answer id", answer.id)
+    for name, value in answer.values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"answer {name[:80]!r}: expected a finite number")
+    return Answer(answer.id, answer.ok, answer.values, " ".join(answer.error.split())[:MAX_TEXT])
 
 
 def checked_record(

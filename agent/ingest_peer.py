@@ -22,6 +22,12 @@ WAITING_DOWN = 64
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 
 
+def trust_all(uid: int, name: str) -> bool:
+    """Names are believed: on a laptop all drivers run under one uid."""
+    del uid, name
+    return True
+
+
 class TokenBucket:
     """How many records may come now: `rate` a second, at most `burst` at once.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent.protocol import (
     MAX_DATAGRAM,
+    Answer,
     Downward,
     Durable,
     Hello,
@@ -106,12 +107,12 @@ class Link:
         if waits and self._clock() - self._hello_at > WELCOME_LIMIT_S:
             self._drop(f"no welcome within {WELCOME_LIMIT_S:.0f} s")
 
-    def report(self, report: Report) -> bool:
-        """Send a report if the socket takes it now."""
+    def tell(self, message: Report | Answer) -> bool:
+        """Send a message beside the records if the socket takes it now."""
         if self._sock is None or not self.welcomed or self._full:
             return False
         try:
-            self._sock.send(encode(report))
+            self._sock.send(encode(message))
         except OSError:
             return False
         return True

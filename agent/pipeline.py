@@ -1,7 +1,7 @@
 """Ingest, processors, store, sinks: one thread that turns arrivals into committed rows.
 
-    inbox --> thin, clock --> pending --(group commit)--> outbox --> durable{upto} to the driver
-                                                                 --> wake the uplink
+    inbox --> clock, arbitrate, thin --> pending --(group commit)--> outbox --> durable{upto} to the
+                                                                            driver; wake the uplink
 
 Group commit: samples wait at most `commit_interval_s` for company, an EVENT, REPLY or FILE at most
 `alarm_commit_s`. Acknowledgements and marks ride along; alone they wait a little longer, since each
@@ -16,10 +16,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from agent.alarms import Alarm, of
-from agent.ingest import Arrival, Inbound, Joined, Left, Reported
+from agent.clock import boottime_ms
+from agent.driver_views import DriverViews
+from agent.ingest import Arrival, Inbound, Joined
+from agent.processors.arbitrate import Arbiter
 from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
 from agent.record import CLASS_OF, Record, StorageClass
@@ -37,20 +39,6 @@ MARKS_ALONE_S = 5.0
 RETRY_S = 1.0
 
 
-@dataclass
-class DriverView:
-    """What the coordinator knows of one driver."""
-
-    type: str = ""
-    version: str = ""
-    pid: int = 0
-    connected: bool = False
-    device: str = "starting"
-    records: int = 0
-    last_boottime_ms: int | None = None
-    counters: Mapping[str, int] = field(default_factory=dict)
-
-
 class Pipeline:
     """Owns the outbox and its thread `pipeline`."""
 
@@ -60,6 +48,7 @@ class Pipeline:
         boot: str,
         thin: Thin,
         clock: ClockTable,
+        arbiter: Arbiter,
         catalogue: Catalogue,
         inbox: queue.Queue[Inbound],
         *,
@@ -74,6 +63,7 @@ class Pipeline:
         self._boot = boot
         self._thin = thin
         self._clock = clock
+        self._arbiter = arbiter
         self._catalogue = catalogue
         self._inbox = inbox
         self._commit_interval_s = commit_interval_s
@@ -98,7 +88,7 @@ class Pipeline:
         self._encoded: dict[str, bytes] = dict(outbox.catalogue())
         self._catalogue_changed = False
         self._salvaging = outbox.work_left()
-        self.drivers: dict[str, DriverView] = {}
+        self.drivers = DriverViews()
         self.counters: Mapping[StorageClass, Counters] = outbox.counters()
         self.problem: str | None = None
         """Why commits fail just now, None where they work."""
@@ -189,7 +179,8 @@ class Pipeline:
                 self._apply(self._inbox.get_nowait())
             self._due = now
         except queue.Empty:
-            pass
+            # Only then: what waits in the inbox was said before now.
+            self._keep(self._arbiter.at(boottime_ms()))
 
     def _take_rest(self) -> None:
         while True:
@@ -199,31 +190,16 @@ class Pipeline:
                 return
 
     def _apply(self, item: Inbound) -> None:
-        match item:
-            case Arrival():
-                view = self.drivers.setdefault(item.source, DriverView())
-                view.records += len(item.records)
-                for record in item.records:
-                    self._accept(record)
-                if item.records:
-                    view.last_boottime_ms = item.records[-1].boottime_ms
-                self._marks[item.source] = Mark(item.stream, item.upto)
-                self._due_within(MARKS_ALONE_S)
-            case Joined():
-                self._join(item)
-            case Left():
-                view = self.drivers.setdefault(item.source, DriverView())
-                view.connected = False
-            case Reported():
-                view = self.drivers.setdefault(item.source, DriverView())
-                if view.device != item.device:
-                    about = {"brain_driver": item.source}
-                    log.info("%s: device %s", item.source, item.device, extra=about)
-                view.device, view.counters = item.device, item.counters
+        self.drivers.note(item)
+        if isinstance(item, Arrival):
+            for record in item.records:
+                self._accept(record)
+            self._marks[item.source] = Mark(item.stream, item.upto)
+            self._due_within(MARKS_ALONE_S)
+        elif isinstance(item, Joined):
+            self._join(item)
 
     def _join(self, item: Joined) -> None:
-        view = self.drivers.setdefault(item.source, DriverView())
-        view.type, view.version, view.pid, view.connected = item.type, item.version, item.pid, True
         self._catalogue.declare(item.source, item.groups)
         self._thin.declare(item.source, item.groups)
         if self._encoded.get(item.source) != item.encoded:
@@ -232,9 +208,13 @@ class Pipeline:
             self._due_within(MARKS_ALONE_S)
 
     def _accept(self, record: Record) -> None:
-        self._observe(record)
         for timed in self._clock.step(record):
-            for kept in self._thin.step(timed):
+            self._keep(self._arbiter.step(timed))
+
+    def _keep(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self._observe(record)
+            for kept in self._thin.step(record):
                 self._pending.append(kept)
                 samples = CLASS_OF[kept.kind] is StorageClass.HISTORY
                 self._due_within(self._commit_interval_s if samples else self._alarm_commit_s)

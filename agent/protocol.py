@@ -108,6 +108,15 @@ class Report(Message, tag="report"):
     """`ok`, `starting`, or the text of the last DeviceUnavailable or exception."""
 
 
+class Answer(Message, tag="answer"):
+    """How command `id` ended: `values` where `ok`, else `error` says why. Keys are no signals."""
+
+    id: str
+    ok: bool
+    values: dict[str, Scalar]
+    error: str
+
+
 class Welcome(Message, tag="welcome"):
     """Answer to `hello`: all numbers up to `upto` are durable, go on after it."""
 
@@ -127,12 +136,16 @@ class Refused(Message, tag="refused"):
 
 
 class Command(Message, tag="command"):
-    """Do `verb` before `deadline_boottime_ms`; the answer is a REPLY record."""
+    """Do `verb` before `deadline_boottime_ms` and send an Answer.
+
+    The result becomes a REPLY record too, unless somebody at this computer asked (`local`).
+    """
 
     id: str
     verb: str
     args: dict[str, Scalar]
     deadline_boottime_ms: int
+    local: bool = False
 
 
 class Deliver(Message, tag="deliver"):
@@ -149,7 +162,7 @@ class Stop(Message, tag="stop"):
     """Leave `run` and end."""
 
 
-Upward = Hello | Records | Skipped | Report
+Upward = Hello | Records | Skipped | Report | Answer
 Downward = Welcome | Durable | Refused | Command | Deliver | Stop
 
 _encoder = msgspec.msgpack.Encoder()

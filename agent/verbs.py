@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.clock import boottime_ms
 from agent.context import HostContext
-from agent.protocol import Command, Deliver
+from agent.protocol import MAX_DATAGRAM, Answer, Command, Deliver, encode
 from agent.record import Kind, Record, Scalar, State
-from agent.sdk import Commandable, Driver, Sink
+from agent.sdk import Commandable, DeviceUnavailable, Driver, Sink
+from agent.values import MAX_TEXT
 
 log = logging.getLogger(__name__)
 
 WAITING = 32
-"""Commands and deliveries that wait for a slow driver; more are counted and dropped."""
+"""Commands and deliveries that wait for a slow driver; more are counted and refused."""
 
 
 class Verbs:
     """Thread "verbs", only for drivers that take commands or records.
 
-    The result of a command is emitted durably as a REPLY of the group that declares its paths.
+    Each command is answered by a call of `answer`. Its result is emitted durably, too, as a REPLY
+    of the group that declares its paths, unless it came from this computer.
     """
 
-    def __init__(self, name: str, driver: Driver[Any], ctx: HostContext) -> None:
+    def __init__(
+        self,
+        name: str,
+        driver: Driver[Any],
+        ctx: HostContext,
+        answer: Callable[[Answer], None],
+    ) -> None:
         self.failures = 0
+        self._answer = answer
         self._name = name
         self._driver = driver
         self._ctx = ctx
@@ -57,10 +67,11 @@ class Verbs:
         """Queue a message; what does not fit or concern the driver counts as a failure."""
         try:
             if self._thread is None:
-                raise queue.Full
+                self._fail(message, f"{type(self._driver).__name__} takes no commands")
+                return
             self._queue.put_nowait(message)
         except queue.Full:
-            self.failures += 1
+            self._fail(message, f"{WAITING} commands wait already")
 
     def _run(self) -> None:
         while (message := self._queue.get()) is not None:
@@ -68,9 +79,14 @@ class Verbs:
                 self._do(message)
             # Third-party code, as in the driver's loop: a verb that fails costs that verb.
             except BaseException as error:
-                self.failures += 1
                 what = message.verb if isinstance(message, Command) else "deliver"
                 log.error("%s: %s: %s: %s", self._name, what, type(error).__name__, error)
+                self._fail(message, _text(error))
+
+    def _fail(self, message: Command | Deliver, why: str) -> None:
+        self.failures += 1
+        if isinstance(message, Command):
+            self._answer(Answer(message.id, False, {}, why[:MAX_TEXT]))
 
     def _do(self, message: Command | Deliver) -> None:
         driver = self._driver
@@ -83,10 +99,16 @@ class Verbs:
                 driver.deliver(record)
             return
         if not isinstance(driver, Commandable) or message.verb not in driver.verbs:
-            raise ValueError(f"{type(driver).__name__} has no such verb")
+            verbs = driver.verbs if isinstance(driver, Commandable) else ()
+            known = f"it has: {', '.join(sorted(verbs))}" if verbs else "it has none"
+            raise ValueError(f"{type(driver).__name__} has no verb {message.verb!r}, {known}")
         if boottime_ms() > message.deadline_boottime_ms:
             raise TimeoutError("the deadline passed before it began")
-        self._reply(driver.command(message.verb, message.args))
+        result = driver.command(message.verb, message.args)
+        answer = _answer(message.id, result)
+        if not message.local:
+            self._reply(result)
+        self._answer(answer)
 
     def _reply(self, result: Mapping[str, Scalar]) -> None:
         for group in self._driver.groups:
@@ -95,3 +117,23 @@ class Verbs:
                 return
         if result:
             raise ValueError(f"no group declares all of {', '.join(sorted(result))}")
+
+
+def _answer(number: str, result: Mapping[str, Scalar]) -> Answer:
+    """The result as it may be sent. Raises ValueError."""
+    for key, value in result.items():
+        if not isinstance(value, str | int | float):
+            raise ValueError(f"result {key!r}: a {type(value).__name__} is no text or number")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"result {key!r}: expected a finite number, got {value}")
+    answer = Answer(number, True, dict(result), "")
+    if (size := len(encode(answer))) > MAX_DATAGRAM:
+        raise ValueError(f"a result of {size} bytes, at most {MAX_DATAGRAM}")
+    return answer
+
+
+def _text(error: BaseException) -> str:
+    """On one line; with the type where the driver did not mean to raise it."""
+    text = " ".join(str(error).split())
+    meant = isinstance(error, ValueError | OSError | DeviceUnavailable)
+    return text if meant and text else f"{type(error).__name__}: {text}"

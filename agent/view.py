@@ -11,12 +11,14 @@ from pathlib import Path
 from agent import clock
 from agent.config import Config
 from agent.control import Answer
+from agent.explain import Explainer
 from agent.pipeline import Pipeline
 from agent.processors.clock import ClockTable
 from agent.record import StorageClass
 from agent.signals import Catalogue
 from agent.store.reader import OutboxReader
 from agent.uplink.pump import Uplink
+from agent.values import MAX_TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Parts:
     catalogue: Catalogue
     clock: ClockTable
     pipeline: Pipeline
+    explainer: Explainer
     uplink: Callable[[], Uplink]
     refused: Callable[[], Sequence[str]]
     uptime_s: Callable[[], float]
@@ -47,7 +50,19 @@ class View:
 
     def answers(self) -> Mapping[str, Answer]:
         """The verbs of control.sock."""
-        return {"status": self.status, "audit": self.audit, "signals": self.signals}
+        return {
+            "status": self.status,
+            "audit": self.audit,
+            "signals": self.signals,
+            "explain": self.explain,
+        }
+
+    def explain(self, request: Mapping[str, object]) -> object:
+        """Who gives a signal and why. Raises ValueError where none is named."""
+        asked = request.get("signal")
+        if not isinstance(asked, str) or not 1 <= len(asked) <= MAX_TEXT:
+            raise ValueError('signal: expected a path like "Vehicle.Speed"')
+        return self._of.explainer.explain(asked, clock.boottime_ms())
 
     def status(self, request: Mapping[str, object]) -> object:
         """One screen of how it goes."""
@@ -77,6 +92,10 @@ class View:
             "clock": {
                 "source": max((r.source for r in mine), key=list(clock.OffsetSource).index).value,
                 "utc": of.utc(clock.boottime_ms()),
+            },
+            "arbitration": {
+                "followed": of.explainer.followed(),
+                "disagreements": of.explainer.disagreements(clock.boottime_ms()),
             },
             "drivers": drivers,
             "outbox": self._outbox(),

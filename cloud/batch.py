@@ -17,8 +17,10 @@ Scalar = float | int | str | bool
 
 KINDS = frozenset({"sample", "status", "event", "reply", "segment", "file"})
 CLASSES = ("alarm", "history", "bulk")
-OFFSET_SOURCES = ("none", "rtc", "ntp", "gnss")
-"""Where a UTC offset came from, worst first; the protobuf format sends the position."""
+OFFSET_SOURCES = ("none", "rtc", "ntp", "gnss", "vehicle")
+"""Where a UTC offset came from; the protobuf format sends the position."""
+OFFSET_RANK = ("none", "rtc", "vehicle", "ntp", "gnss")
+"""The same, worst first."""
 STATES = ("not_available", "error", "missing", "implausible")
 """Why a signal has no value; the protobuf format sends the position + 1."""
 

@@ -1,7 +1,7 @@
 """Boot time -> UTC by what a vehicle has said so far about one of its boots.
 
-The best source decides (gnss before ntp before rtc); a table grows while the boot runs, so a late
-fix dates everything that the boot captured before it.
+The best source decides (gnss before ntp, vehicle and rtc); a table grows while the boot runs, so a
+late fix dates everything that the boot captured before it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from cloud.batch import MAX_OFFSETS, MAX_TIME_MS, OFFSET_SOURCES, Offset
+from cloud.batch import MAX_OFFSETS, MAX_TIME_MS, OFFSET_RANK, Offset
 
 
 class Piece(NamedTuple):
@@ -38,8 +38,8 @@ def pieces(table: Iterable[Offset]) -> list[Piece]:
     rows = [row for row in table if row.source != "none"]
     if not rows:
         return []
-    best = max(OFFSET_SOURCES.index(row.source) for row in rows)
-    rows = sorted(row for row in rows if row.source == OFFSET_SOURCES[best])
+    best = max(OFFSET_RANK.index(row.source) for row in rows)
+    rows = sorted(row for row in rows if row.source == OFFSET_RANK[best])
     begins = [0, *(row.from_boottime_ms for row in rows[1:])]
     ends = [*begins[1:], MAX_TIME_MS + 1]
     return [

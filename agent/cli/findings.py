@@ -120,4 +120,6 @@ def clock(running: Mapping[str, Any] | None) -> Finding:
         return Finding("clock", "UTC", Level.WARNING, text, fix)
     if source is OffsetSource.RTC:
         return Finding("clock", "UTC", Level.WARNING, "plausible, but synchronised by nobody", fix)
+    if source is OffsetSource.VEHICLE:
+        return Finding("clock", "UTC", Level.OK, "taken from the vehicle's own clock")
     return Finding("clock", "UTC", Level.OK, f"synchronised by {source.value.upper()}")

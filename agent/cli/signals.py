@@ -101,13 +101,14 @@ def described(source: str, groups: Iterable[Group]) -> list[dict[str, Any]]:
 
 def _table(found: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [
-        [s["path"], s["unit"], _kept(s), f"{s['source']}.{s['group']}", s["meaning"]]
+        [s["path"], s["unit"], kept(s), f"{s['source']}.{s['group']}", s["meaning"]]
         for s in sorted(found, key=lambda s: (s["path"], s["source"]))
     ]
     return output.table(["signal", "unit", "kept", "from", "meaning"], rows)
 
 
-def _kept(signal: Mapping[str, Any]) -> str:
+def kept(signal: Mapping[str, Any]) -> str:
+    """The thinning rule in words, from the keys `keep`, `interval_s` and `deadband`."""
     if signal["keep"] != "sampled":
         return {"every": "every value", "change": "changes"}[signal["keep"]]
     deadband = f" > {signal['deadband']:g}" if signal["deadband"] else ""

@@ -21,7 +21,13 @@ WIDTH = 80
 HEIGHT = 24
 WATCH_INTERVAL_S = 1.0
 _INDENT = " " * 10
-_CLOCKS = {"gnss": "GNSS-synced", "ntp": "NTP-synced", "rtc": "RTC, not synced", "none": "unknown"}
+_CLOCKS = {
+    "gnss": "GNSS-synced",
+    "ntp": "NTP-synced",
+    "vehicle": "set by the vehicle's",
+    "rtc": "RTC, not synced",
+    "none": "unknown",
+}
 
 
 def status(

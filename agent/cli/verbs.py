@@ -18,6 +18,7 @@ COMMANDS = {
     "status": "agent.cli.status:status",
     "audit": "agent.cli.audit:audit",
     "watch": "agent.cli.watch:watch",
+    "explain": "agent.cli.explain:explain",
     "signals": "agent.cli.signals:signals",
     "outbox": "agent.cli.outbox:app",
     "decode": "agent.cli.decode:decode",

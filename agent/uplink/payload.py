@@ -72,7 +72,9 @@ OFFSET_SOURCES: Sequence[OffsetSource] = (
     OffsetSource.RTC,
     OffsetSource.NTP,
     OffsetSource.GNSS,
+    OffsetSource.VEHICLE,
 )
+"""Their position is the number on the wire; their rank is the order of OffsetSource."""
 STATE_NUMBERS: Mapping[State, int] = {
     State.NOT_AVAILABLE: 1,
     State.ERROR: 2,

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from drivers.codecs import candump
+from drivers.codecs import can_log
 from drivers.codecs.j1939 import TP_CM, TP_DT, Transport, split_id
 from drivers.fms_j1939 import dm1
 from drivers.fms_j1939.dm1 import DM1
@@ -32,7 +32,7 @@ def decode(path: Path) -> Iterator[Mapping[str, object]]:
     pgns = parameter_groups(electric=True, identity=Identity("plain" if plain else "pseudonym"))
     # Two buses in one log have sessions of their own.
     transports: dict[str, Transport] = {}
-    for frame in candump.read(path):
+    for frame in can_log.read(path):
         if not frame.extended or frame.remote or frame.fd:
             continue
         identifier = split_id(frame.can_id)

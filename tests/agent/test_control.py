@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from agent.control import Board, Control
+from agent.board import Board
+from agent.control import Control
 from agent.record import Record, State
 
 

@@ -19,6 +19,7 @@ from agent.driver_loop import Backoff
 from agent.host import Host
 from agent.protocol import (
     MAX_DATAGRAM,
+    Answer,
     Command,
     Downward,
     Durable,
@@ -379,6 +380,19 @@ def test_a_command_is_answered_with_a_durable_reply(bench: Bench) -> None:
     assert (reply.kind, reply.values) == ("reply", [42])
     far.put(Durable(1))
     wait_until(lambda: host.counters()["failed_verbs"] == 2)
+    answers = [far.next(Answer) for _ in range(3)]
+    assert [(a.id, a.ok) for a in answers] == [("1", True), ("2", False), ("3", False)]
+    assert answers[0].values == {"Vehicle.Bus.Count": 42}
+    assert "no verb 'halve', it has: double" in answers[1].error
+    assert "deadline" in answers[2].error
+
+
+def test_a_command_of_this_computer_is_answered_without_a_record(bench: Bench) -> None:
+    host = bench.host(idle)
+    far = bench.accept()
+    far.put(Command("7", "double", {"n": 21}, 1 << 60, local=True))
+    assert far.next(Answer) == Answer("7", True, {"Vehicle.Bus.Count": 42}, "")
+    assert host.counters()["records"] == 0
 
 
 def notes(directory: Path) -> tuple[socket.socket, Notifier]:

@@ -15,7 +15,8 @@ import msgspec
 import pytest
 
 from agent.clock import boottime_ms
-from agent.ingest import Arrival, Inbound, Ingest, Joined, Left, Reported, decode_groups
+from agent.ingest import Arrival, Inbound, Ingest, Joined, Left, Reported
+from agent.ingest_check import decode_groups
 from agent.protocol import (
     MAX_DATAGRAM,
     Command,

@@ -12,6 +12,7 @@ import pytest
 
 from agent.ingest import Arrival, Inbound, Joined, Left
 from agent.pipeline import Pipeline
+from agent.processors.arbitrate import Arbiter
 from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
 from agent.record import Kind, Record, StorageClass
@@ -38,6 +39,7 @@ class Rig:
             "b" * 32,
             Thin(),
             ClockTable("b" * 32, ()),
+            Arbiter("brain", (), moving_kmh=5, standing_kmh=3),
             Catalogue(),
             self.inbox,
             commit_interval_s=interval_s,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cloud.batch import MAX_OFFSETS, OFFSET_SOURCES, Offset
 from cloud.dating import combined, news, pieces, utc_ms
 
+VEHICLE = Offset(20, 1_500, "vehicle")
 RTC, NTP = Offset(0, 1_000, "rtc"), Offset(10, 2_000, "ntp")
 FIX, LATER = Offset(50, 3_000, "gnss"), Offset(80, 3_500, "gnss")
 
@@ -20,6 +21,9 @@ FIX, LATER = Offset(50, 3_000, "gnss"), Offset(80, 3_500, "gnss")
         ([Offset(0, 9, "none")], 5, None),
         ([RTC], 5, 1_005),
         ([RTC, NTP], 5, 2_005),  # ntp beats rtc, also before it began
+        ([RTC, VEHICLE], 5, 1_505),  # the vehicle's clock beats the box's own
+        ([RTC, VEHICLE, NTP], 30, 2_030),
+        ([VEHICLE, FIX], 30, 3_030),
         ([RTC, NTP, FIX], 5, 3_005),
         ([FIX, LATER], 79, 3_079),
         ([LATER, FIX], 80, 3_580),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.clock import BUILD_UTC_MS, HORIZON_MS, OffsetRow, OffsetSource, utc_ms
-from agent.processors.clock import UTC_PATH, ClockTable
+from agent.processors.clock import UTC_PATH, VEHICLE_PATH, ClockTable
 from agent.record import Record, Scalar
 
 BOOT, OTHER = "b" * 32, "a" * 32
@@ -107,3 +107,76 @@ def test_a_late_fix_dates_what_was_before_it() -> None:
         table.step(fix(at_ms))
     assert utc_ms(table.rows, BOOT, 1_000) == UTC + 1_000
     assert utc_ms(table.rows, OTHER, 1_000) is None
+
+
+VEHICLE = OffsetRow(BOOT, 0, UTC, OffsetSource.VEHICLE)
+
+
+def cluster(at_ms: int, offset_ms: int, source: str = "fms") -> Record:
+    return Record(source, at_ms, {VEHICLE_PATH: at_ms + offset_ms})
+
+
+@pytest.mark.parametrize(
+    ("start", "stated", "added", "followed"),
+    [
+        # runs on evenly for 10 s, then it is believed, above the RTC and nothing
+        ([NONE], [(0, UTC), (9_000, UTC)], [], "none"),
+        ([NONE], [(0, UTC), (10_000, UTC + 250)], [(10_000, UTC + 250)], "fms"),
+        ([RTC], [(0, UTC), (10_000, UTC)], [(10_000, UTC)], "fms"),
+        # never above NTP or a fix
+        ([NTP], [(0, FAR), (10_000, FAR), (20_000, FAR)], [], "system:ntp"),
+        ([GNSS], [(0, FAR), (10_000, FAR), (20_000, FAR)], [], "stored:gnss"),
+        # quarters of a second are no move; hands that set it are, and must be confirmed as well
+        ([VEHICLE], [(0, UTC + 1_900), (10_000, UTC - 1_900)], [], "fms"),
+        ([VEHICLE], [(0, FAR), (5_000, FAR), (9_000, UTC), (15_000, FAR)], [], "fms"),
+        ([VEHICLE], [(0, FAR), (5_000, FAR), (10_000, FAR)], [(10_000, FAR)], "fms"),
+        # a cluster of 2001 is no clock
+        ([NONE], [(0, UTC - 25 * 365 * 86_400_000), (10_000, 0)], [], "none"),
+    ],
+)
+def test_the_clock_of_the_vehicle(
+    start: list[OffsetRow],
+    stated: list[tuple[int, int]],
+    added: list[tuple[int, int]],
+    followed: str,
+) -> None:
+    table = ClockTable(BOOT, start)
+    for at_ms, offset_ms in stated:
+        table.step(cluster(at_ms, offset_ms))
+    news = table.rows[len(start) :]
+    assert [(row.from_boottime_ms, row.utc_offset_ms) for row in news] == added
+    assert {row.source for row in news} <= {OffsetSource.VEHICLE}
+    assert table.followed == (f"fms:{VEHICLE_PATH}" if followed == "fms" else followed)
+
+
+def test_a_fix_takes_over_from_the_clock_of_the_vehicle() -> None:
+    table = ClockTable(BOOT, [NONE])
+    for at_ms in (0, 10_000):
+        table.step(cluster(at_ms, FAR))
+    for at_ms in (11_000, 12_000):
+        table.step(fix(at_ms))
+    for at_ms in range(13_000, 40_000, 1_000):
+        table.step(cluster(at_ms, FAR))
+    assert [row.source for row in table.rows[1:]] == [OffsetSource.VEHICLE, OffsetSource.GNSS]
+    assert (table.followed, table.changed_ms) == (f"gnss:{UTC_PATH}", 12_000)
+    assert utc_ms(table.rows, BOOT, 5_000) == UTC + 5_000
+
+
+def test_of_two_receivers_the_better_one_decides_while_it_speaks() -> None:
+    order = [f"roof:{UTC_PATH}", f"*:{UTC_PATH}"]
+    table = ClockTable(BOOT, [NONE], order)
+    for at_ms in range(0, 5_000, 1_000):
+        table.step(Record("desk", at_ms, {UTC_PATH: at_ms + FAR}))
+        table.step(Record("roof", at_ms + 100, {UTC_PATH: at_ms + 100 + UTC}))
+    assert table.rows[-1] == OffsetRow(BOOT, 1_100, UTC, OffsetSource.GNSS)
+    assert table.followed == f"roof:{UTC_PATH}"
+    for at_ms in range(15_000, 17_000, 1_000):
+        table.step(Record("desk", at_ms, {UTC_PATH: at_ms + FAR}))
+    assert table.rows[-1] == OffsetRow(BOOT, 16_000, FAR, OffsetSource.GNSS)
+
+
+def test_a_source_that_is_not_in_the_order_is_not_heard() -> None:
+    table = ClockTable(BOOT, [NONE], [f"roof:{UTC_PATH}"])
+    for at_ms in (1000, 2000, 3000):
+        table.step(fix(at_ms))
+    assert table.rows == (NONE,)

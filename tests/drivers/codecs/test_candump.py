@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.codecs.candump import parse, read
+from drivers.codecs.candump import line, parse, read
+from drivers.codecs.logged_frame import LoggedFrame
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,7 @@ from drivers.codecs.candump import parse, read
     [
         ("18FEF100#FF00", 0x18FEF100, "ff00", {"extended"}),
         ("18fef100#", 0x18FEF100, "", {"extended"}),
+        ("cf00400#01", 0x0CF00400, "01", {"extended"}),  # a logger that drops the zero
         ("123#11.22.33", 0x123, "112233", set()),
         ("7FF#0011223344556677_F", 0x7FF, "0011223344556677", set()),
         ("123#R", 0x123, "", {"remote"}),
@@ -33,7 +35,7 @@ def test_parse(text: str, can_id: int, payload: str, flags: set[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "line",
+    "corrupt",
     [
         "(1701363725.98",
         "18FEF100#FF00",
@@ -49,9 +51,9 @@ def test_parse(text: str, can_id: int, payload: str, flags: set[str]) -> None:
         "\x00\xff\xfe",
     ],
 )
-def test_corrupt_lines_name_file_and_line(tmp_path: Path, line: str) -> None:
+def test_corrupt_lines_name_file_and_line(tmp_path: Path, corrupt: str) -> None:
     path = tmp_path / "broken.log"
-    path.write_bytes(b"# a comment\n\n(1.0) can0 123#00\r\n" + line.encode("latin-1") + b"\n")
+    path.write_bytes(b"# a comment\n\n(1.0) can0 123#00\r\n" + corrupt.encode("latin-1") + b"\n")
     frames = read(path)
     assert next(frames).can_id == 0x123
     with pytest.raises(ValueError, match=r"broken\.log:4: "):
@@ -96,9 +98,9 @@ def test_a_file_without_lines_is_not_read_whole(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=80))
-def test_any_bytes_give_a_frame_or_value_error(line: bytes) -> None:
+def test_any_bytes_give_a_frame_or_value_error(text: bytes) -> None:
     try:
-        frame = parse(line)
+        frame = parse(text)
     except ValueError:
         return
     assert len(frame.payload) <= 64
@@ -113,3 +115,34 @@ def test_what_candump_writes_is_read(t: object, can_id: int, payload: bytes) -> 
     frame = parse(f"({t}) can0 {can_id:08X}#{payload.hex().upper()}".encode())
     assert (frame.t, frame.can_id, frame.payload) == (float(str(t)), can_id, payload)
     assert frame.extended
+
+
+@given(
+    st.builds(
+        LoggedFrame,
+        st.integers(0, 4 * 10**15).map(lambda us: us / 1e6),
+        st.sampled_from(["can0", "vcan1", "1"]),
+        st.integers(0, 0x7FF),
+        st.binary(max_size=8),
+        st.booleans(),
+        st.booleans(),
+        st.booleans(),
+        st.booleans(),
+    )
+)
+def test_what_is_written_is_read(frame: LoggedFrame) -> None:
+    if frame.error:
+        frame = frame._replace(can_id=0x20000004, extended=False, remote=False, fd=False)
+    elif frame.extended:
+        frame = frame._replace(can_id=frame.can_id << 18 | 0xF100)
+    if frame.remote:
+        frame = frame._replace(payload=b"", fd=False)
+    text = line(frame)
+    assert text.endswith(b"\n") and text.count(b"\n") == 1
+    assert parse(text[:-1]) == frame
+
+
+def test_the_line_is_the_one_of_can_utils() -> None:
+    frame = LoggedFrame(12.5, "can0", 0x0CF00400, b"\xff\x00", True, False, False, False)
+    assert line(frame) == b"(12.500000) can0 0CF00400#FF00\n"
+    assert line(frame._replace(fd=True)) == b"(12.500000) can0 0CF00400##0FF00\n"
