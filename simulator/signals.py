@@ -102,6 +102,22 @@ FMS = (
     _counter("fms", "Vehicle.Bus.Can.ErrorFrames"),
     Expectation("fms", "Vehicle.Bus.Can.State", "change", on_wire=False),
     Expectation("fms", "Vehicle.Bus.Can.ListenOnly", "change", on_wire=False),
+    Expectation("fms", "Vehicle.Bus.Can.FramesPerSecond", "sampled", 10, 50, 1, on_wire=False),
+    Expectation("fms", "Vehicle.Bus.Can.Load", "sampled", 10, 5, 0, on_wire=False),
+    _counter("fms", "Vehicle.Bus.Can.BusOffs"),
+    _counter("fms", "Vehicle.Bus.Can.AddressConflicts"),
+    # DM1
+    Expectation("fms", "Vehicle.Bus.Dtc", "every", on_wire=False),
+    Expectation("fms", "Vehicle.Bus.DtcDetail.Sa", "every", step=1, on_wire=False),
+    Expectation("fms", "Vehicle.Bus.DtcDetail.Spn", "every", step=1, on_wire=False),
+    Expectation("fms", "Vehicle.Bus.DtcDetail.Fmi", "every", step=1, on_wire=False),
+    Expectation("fms", "Vehicle.Bus.DtcDetail.Oc", "every", step=1, on_wire=False),
+    Expectation("fms", "Vehicle.Bus.DtcDetail.Cm", "every", step=1, on_wire=False),
+    Expectation("fms", "Vehicle.Diagnostics.DTCCount", "change", step=1, on_wire=False),
+    Expectation("fms", "Vehicle.Bus.DtcLamp.Protect", "change", on_wire=False),
+    Expectation("fms", "Vehicle.Bus.DtcLamp.Amber", "change", on_wire=False),
+    Expectation("fms", "Vehicle.Bus.DtcLamp.Red", "change", on_wire=False),
+    Expectation("fms", "Vehicle.Bus.DtcLamp.Mil", "change", on_wire=False),
 )
 
 EXPECTATIONS = GNSS + FMS + FUEL + CHASSIS + BODY + WORKSHOP + FAULTS

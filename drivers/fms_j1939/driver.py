@@ -180,6 +180,7 @@ class FmsJ1939(Driver[FmsConfig]):
         status = Status(receiver, meter, self._dynamics.addresses)
         with self._open(self._raw) as bus:
             silence = Silence(boottime_ms())
+            meter.see(bus.condition().traffic)
             while ctx.running():
                 try:
                     said = bus.receive(receiver, _WAIT_S)

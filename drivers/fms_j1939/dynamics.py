@@ -55,6 +55,7 @@ class Dynamics:
         said = self.dtcs.state()
         if said != self._stated:
             if not self._ration.take(now_ms):
+                self._due_ms = now_ms + _REPEAT_MS  # what flickers is not repeated either
                 return
             self._stated, self._repeats = said, _REPEATS
         elif self._repeats and now_ms >= self._due_ms:

@@ -59,19 +59,21 @@ class Capture:
 
     def add(self, chunks: Iterable[Chunk], until_ms: int) -> bool:
         """Write the frames up to `until_ms` boot time; False where the file is full."""
+        room = True
         for chunk in chunks:
             text = [
                 self._line(at_ms, frame) for at_ms, frame in chunk.frames() if at_ms <= until_ms
             ]
             whole = b"".join(text)
-            if self.bytes + len(whole) > MAX_BYTES:
-                return False
+            room = self.bytes + len(whole) <= MAX_BYTES
+            if not room:
+                break
             self.lines += len(text)
             self.bytes += len(whole)
             self._file.write(whole)
         self._file.flush()
         _prune(self._folder, MAX_FILES, MAX_BYTES, spare=self.path)
-        return True
+        return room
 
     def result(self) -> Mapping[str, Scalar]:
         """What was written, as the answer to the verb."""

@@ -39,7 +39,7 @@ def can(bitrate: int = 250_000, state: int = 0, mode: int = LISTEN_ONLY) -> byte
     )
 
 
-COUNTS = attribute(23, struct.pack("=24Q", 4711, *range(23)))
+COUNTS = attribute(23, struct.pack("=24Q", 4711, 3, 99, *range(21)))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ COUNTS = attribute(23, struct.pack("=24Q", 4711, *range(23)))
     [
         (
             link(CAN, UP, COUNTS, can()),
-            Link(7, True, True, False, 250_000, "error-active", True, 4711),
+            Link(7, True, True, False, 250_000, "error-active", True, 4711, 99),
         ),
         (
             link(CAN, UP, can(500_000, 3, 0)),
@@ -55,7 +55,10 @@ COUNTS = attribute(23, struct.pack("=24Q", 4711, *range(23)))
         ),
         (link(CAN, 0, can(0, 4, 0)), Link(7, True, False, False, None, "stopped", False, None)),
         (link(CAN, UP, can(state=99)), Link(7, True, True, False, 250_000, None, True, None)),
-        (link(CAN, UP, info(b"vcan"), COUNTS), Link(7, True, True, True, received=4711)),
+        (
+            link(CAN, UP, info(b"vcan"), COUNTS),
+            Link(7, True, True, True, received=4711, received_bytes=99),
+        ),
         (link(CAN, UP, info(b"vxcan")), Link(7, True, True, True)),
         (link(CAN, UP), Link(7, True, True, False)),  # a driver of the time before rtnetlink
         (link(ETHERNET, UP), Link(7, False, True, False)),
