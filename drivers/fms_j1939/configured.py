@@ -26,7 +26,7 @@ def parameter_groups(
         try:
             file = compiled.current(path) if key == "dbc" else path
             listed = overlay.laid_over(listed, overlay.read(file), path.name)
-            # Once more below, but only here is known which file is to blame.
+            # Again for each file: only here is known which one is to blame.
             table.parameter_groups(listed, electric=electric, identity=identity)
         except ValueError as error:
             text = str(error)

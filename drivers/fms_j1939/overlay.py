@@ -52,7 +52,7 @@ def read(path: Path) -> Listed:
     found.pop("compiled", None)
     try:
         for name, section in found.items():
-            _check(name, section)
+            check(name, section)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     if len(found) > MAX_GROUPS:
@@ -109,7 +109,8 @@ def _laid(name: str, base: dict[str, Any], over: dict[str, Any], about: str) -> 
     return found
 
 
-def _check(name: str, section: object) -> None:
+def check(name: str, section: object) -> None:
+    """Raises ValueError where a group is not in the form of spns.toml."""
     if not isinstance(section, dict):
         raise ValueError(f"{name}: expected a group [{name}], got {section!r}")
     for key, value in section.items():
@@ -133,7 +134,8 @@ def _wrong(key: str, value: object) -> str:
         right = isinstance(value, kinds) and not isinstance(value, bool) and 0 <= value <= top
         return "" if right else f"a number from 0 to {top}"
     if key == "prefer":
-        return "" if _all_of(value, int) else "a list of source addresses"
+        right = isinstance(value, list) and all(type(sa) is int and 0 <= sa <= 253 for sa in value)
+        return "" if right else "a list of source addresses, 0 to 253"
     if key == "electric":
         return "" if isinstance(value, bool) else "true or false"
     if key in ("off", "fallback"):

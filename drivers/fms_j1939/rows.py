@@ -37,7 +37,7 @@ MAX_SPN = (1 << 19) - 1
 MAX_BITS = 64
 _MAX_MESSAGE_BITS = 1785 * 8
 _PLACE = re.compile(r"([0-9]{1,4})\.([1-8]):([0-9]{1,5})")
-_FRACTION = re.compile(r"-?[0-9]{1,12}((/[0-9]{1,12})|(\.[0-9]{1,12}))?")
+_FRACTION = re.compile(r"-?[0-9]{1,12}((/[1-9][0-9]{0,11})|(\.[0-9]{1,12}))?")
 _PATH = re.compile(r"Vehicle(\.[A-Z][A-Za-z0-9]*(\{(row|component)\})?)+")
 
 # By name, since a float of it would be a rounded one.

@@ -10,7 +10,7 @@ import pytest
 
 from agent.config_drivers import driver_config, driver_sections, validate_driver
 from agent.config_files import Section, read
-from agent.sdk import DriverConfig, Meta
+from agent.sdk import ConfigFile, DriverConfig, Meta
 
 
 class Antenna(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -149,3 +149,31 @@ def test_a_good_section_is_typed(tmp_path: Path) -> None:
     good = section(tmp_path, "port = 'p'\nantenna = {height_m = 3}\npin = 1\n")
     assert validate_driver(good, Receiver) == []
     assert driver_config(good, Receiver) == Receiver(port="p", antenna=Antenna(3.0), pin=1)
+
+
+class Tabled(DriverConfig):
+    table: Annotated[ConfigFile, Meta(description="A table.")] = ""
+    other: Annotated[str, Meta(description="No file.")] = "x"
+
+    def __post_init__(self) -> None:
+        if self.table.endswith("bad.toml"):
+            raise ValueError(f"table: {self.table}: it is bad")
+
+
+def test_a_file_counts_from_the_configuration_that_states_it(tmp_path: Path) -> None:
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d" / "a.toml").write_text('[drivers.gnss]\ntable = "t.toml"\n')
+    config = driver_config(section(tmp_path, 'other = "o.toml"\n'), Tabled)
+    assert config == Tabled(table=str(tmp_path / "conf.d" / "t.toml"), other="o.toml")
+    (tmp_path / "conf.d" / "a.toml").write_text('[drivers.gnss]\ntable = "/etc/t.toml"\n')
+    assert driver_config(section(tmp_path, ""), Tabled).table == "/etc/t.toml"
+    (tmp_path / "conf.d" / "a.toml").write_text('[drivers.gnss]\ntable = ""\n')
+    assert driver_config(section(tmp_path, ""), Tabled).table == ""
+
+
+def test_what_a_section_says_of_a_field_stands_at_that_field(tmp_path: Path) -> None:
+    (problem,) = validate_driver(section(tmp_path, 'table = "bad.toml"\n'), Tabled)
+    assert (problem.line, problem.key) == (4, "drivers.gnss.table")
+    assert problem.text == f"{tmp_path}/bad.toml: it is bad"
+    (problem,) = validate_driver(section(tmp_path, "table = 3\n"), Tabled)
+    assert problem.key == "drivers.gnss.table"

@@ -81,7 +81,7 @@ def start(
 
     def started(feed: Feed) -> Running:
         driver = configured(driver_class, feed.section(feed.path))
-        running.append(Running(driver, strict_context(driver_class.groups)))
+        running.append(Running(driver, strict_context(driver.groups)))
         return running[-1]
 
     yield started
@@ -182,6 +182,13 @@ def test_probe_says_in_one_line_what_is_there(
         said = configured(driver_class, feed.section(feed.path)).probe()
     assert said
     assert "\n" not in said
+
+
+def test_an_instance_declares_what_its_class_does_without_further_keys(
+    driver_class: type[Driver[Any]], feed_class: type[Feed]
+) -> None:
+    driver = configured(driver_class, feed_class.section("/dev/somewhere"))
+    assert driver.groups == driver_class.groups
 
 
 def test_declared_groups_and_paths_are_unique(driver_class: type[Driver[Any]]) -> None:
