@@ -23,10 +23,15 @@ from drivers.gnss_nmea0183.port import Port
 from drivers.gnss_nmea0183.signals import (
     FIX_TYPE,
     LATITUDE,
+    PLAUSIBLE,
+    RECKONED,
+    ROLLOVER,
+    SATELLITES,
     SENTENCES_READ,
     SENTENCES_REJECTED,
     SPEED,
     UTC,
+    UTC_UNCERTAINTY,
 )
 
 Nmea = Callable[..., bytes]
@@ -88,11 +93,11 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def start(receiver: Receiver, context: Any) -> Iterator[Callable[[], Running]]:
+def start(receiver: Receiver, context: Any) -> Iterator[Callable[..., Running]]:
     """Start the driver and return once it has opened the port, so that nothing is flushed."""
     running: list[Running] = []
 
-    def started() -> Running:
+    def started(**options: Any) -> Running:
         opened = threading.Event()
         ask = context.running
 
@@ -101,7 +106,7 @@ def start(receiver: Receiver, context: Any) -> Iterator[Callable[[], Running]]:
             return bool(ask())
 
         context.running = running_after_open
-        running.append(Running(GnssNmea0183(Config(port=receiver.port)), context))
+        running.append(Running(GnssNmea0183(Config(port=receiver.port, **options)), context))
         assert opened.wait(2)
         return running[-1]
 
@@ -111,9 +116,10 @@ def start(receiver: Receiver, context: Any) -> Iterator[Callable[[], Running]]:
 
 
 def burst(nmea: Nmea, second: int, knots: str = "10.00") -> bytes:
+    place, used = "4404.10000,N,12118.80000,W", 9 + second % 4
     return nmea(
-        f"GNRMC,1200{second:02d}.00,A,4404.10000,N,12118.80000,W,{knots},90.0,010124,,,A,V",
-        f"GNGGA,1200{second:02d}.00,4404.10000,N,12118.80000,W,1,09,0.80,11.5,M,2.0,M,,",
+        f"GNRMC,1200{second:02d}.00,A,{place},{knots},90.0,010127,,,A,V",
+        f"GNGGA,1200{second:02d}.00,{place},1,{used:02d},0.80,11.5,M,2.0,M,,",
     )
 
 
@@ -129,8 +135,16 @@ def test_a_fix_is_emitted_when_the_line_is_quiet(
     assert record.values[LATITUDE] == 44.0683333
     assert record.values[SPEED] == round(10.0 * 1.852, 3)
     assert record.values[FIX_TYPE] == "THREE_D"
-    assert record.values[UTC] == 1_704_110_401_000
     assert before <= record.boottime_ms <= boottime_ms() - 200
+    (time,) = context.wait("time", 1, within_s=2)
+    assert time.values == {UTC: 1_798_804_801_000}
+    (quality,) = context.wait("quality", 1, within_s=2)
+    # A second less 147 bytes at 9600 baud: so much may the receiver have taken for the fix.
+    assert quality.values == {
+        **{PLAUSIBLE: True, RECKONED: False},
+        **{UTC_UNCERTAINTY: 1000 - len(data) * 10_000 // 9600, ROLLOVER: False},
+    }
+    assert before <= time.boottime_ms <= record.boottime_ms
 
 
 def test_back_to_back_bursts_are_emitted_by_their_times(
@@ -139,7 +153,7 @@ def test_back_to_back_bursts_are_emitted_by_their_times(
     start()
     receiver.send(b"".join(burst(nmea, second) for second in range(4)))
     records = context.wait("fix", 4, within_s=2)
-    assert [record.values[UTC] % 60_000 for record in records] == [0, 1000, 2000, 3000]
+    assert [record.values[SATELLITES] for record in records] == [9, 10, 11, 12]
 
 
 def test_what_was_heard_is_emitted_on_stop(
@@ -150,7 +164,7 @@ def test_what_was_heard_is_emitted_on_stop(
     context.running = lambda: decoder.sentences_read < 2
     receiver.send(burst(nmea, 1))
     assert running.join(within_s=2) is None
-    assert [name for name, _ in context.records] == ["fix"]
+    assert [name for name, _ in context.records] == ["fix", "time", "quality"]
 
 
 def test_stop_takes_less_than_two_seconds_on_a_silent_line(start: Callable[[], Running]) -> None:
@@ -195,7 +209,7 @@ def test_stale_input_is_flushed(
     start()
     receiver.send(burst(nmea, 2))
     (record,) = context.wait("fix", 1, within_s=2)
-    assert record.values[UTC] % 60_000 == 2000
+    assert record.values[SATELLITES] == 11
 
 
 def test_a_second_reader_is_refused(receiver: Receiver, context: Any) -> None:
@@ -229,10 +243,12 @@ def test_a_port_without_permission(monkeypatch: pytest.MonkeyPatch, context: Any
 
 
 def test_the_wrong_baud_rate_is_guessed(
-    receiver: Receiver, start: Callable[[], Running], monkeypatch: pytest.MonkeyPatch
+    receiver: Receiver,
+    start: Callable[..., Running],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "NOISE_MS", 300)
-    running = start()
+    running = start(baud=9600)
     receiver.send(bytes(range(128, 256)) * 4)
     error = running.join(within_s=3)
     assert isinstance(error, DeviceUnavailable)
@@ -255,7 +271,7 @@ def test_noise_on_a_line_that_was_good_is_borne(
         receiver.send(bytes(range(128, 256)) * 4)
         threading.Event().wait(0.1)
     receiver.send(burst(nmea, 2))
-    assert context.wait("fix", 2, within_s=2)[1].values[UTC] % 60_000 == 2000
+    assert context.wait("fix", 2, within_s=2)[1].values[SATELLITES] == 11
 
 
 def test_a_silent_port_is_opened_anew_without_a_pause(
@@ -296,7 +312,7 @@ def test_probe_says_what_it_hears(nmea: Nmea, receiver: Receiver) -> None:
     while thread.is_alive():  # whatever comes before the port is open is flushed
         receiver.send(burst(nmea, 1))
         thread.join(0.4)
-    assert said == [f"{receiver.port}: NMEA 0183, fix THREE_D, satellites 9"]
+    assert said == [f"{receiver.port}: 9600 baud, fix THREE_D, satellites 10"]
 
 
 @pytest.mark.parametrize(
@@ -324,14 +340,14 @@ def test_decode_reads_plain_and_packed_files(nmea: Nmea, tmp_path: Path) -> None
     fixes = list(GnssNmea0183.decode(tmp_path / "plain.log"))
     assert fixes == list(GnssNmea0183.decode(tmp_path / "packed.log.gz"))
     assert fixes[0] == {
-        "time": "2024-01-01T12:00:01.000Z",
+        "time": "2027-01-01T12:00:01.000Z",
         "lat": 44.0683333,
         "lon": -121.3133333,
         "alt": 11.5,
         "speed_kmh": 18.52,
         "heading": 90.0,
         "mode": 3,
-        "satellites": 9,
+        "satellites": 10,
         "hdop": 0.8,
     }
     assert len(fixes) == 2

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from agent.sdk import State
 from drivers.gnss_nmea0183.epoch import Fix
 from drivers.gnss_nmea0183.fix import REPEATS_MAX, UNSTATED_MAX, FixDecoder
-from drivers.gnss_nmea0183.signals import FIX, FIX_TYPE, UTC, values_of
+from drivers.gnss_nmea0183.signals import FIX, FIX_TYPE
+from drivers.gnss_nmea0183.values import values_of
 
 Nmea = Callable[..., bytes]
 
@@ -44,10 +45,10 @@ def zda(time: str, date: str = "01,01,2024") -> str:
 def fixes(*pieces: bytes | None) -> list[Fix]:
     """All fixes of the pieces, None meaning that the line is quiet, which it also is at the end."""
     decoder = FixDecoder()
-    got: list[Fix | None] = []
+    got: list[Fix] = []
     for number, piece in enumerate((*pieces, None)):
-        got.extend([decoder.quiet()] if piece is None else decoder.feed(piece, number * 1000))
-    return [fix for fix in got if fix is not None]
+        got.extend(decoder.quiet() if piece is None else decoder.feed(piece, number * 1000))
+    return got
 
 
 WHOLE = {
@@ -112,13 +113,11 @@ def test_the_stamp_is_that_of_the_first_byte_of_the_burst(nmea: Nmea) -> None:
     assert decoder.feed(nmea("GPGSV,1,1,00"), 100) == []
     decoder.feed(first[:10], 110)
     decoder.feed(first[10:], 120)
-    fix = decoder.quiet()
-    assert fix is not None
+    (fix,) = decoder.quiet()
     assert fix.at == 100
     # Bursts without a pause between them: the stamp of the sentence that opens the epoch.
     decoder.feed(second[:10], 200)
-    (fix,) = decoder.feed(second[10:] + nmea(rmc("120002"))[:9], 210) or [decoder.quiet()]
-    assert fix is not None
+    (fix,) = decoder.feed(second[10:] + nmea(rmc("120002"))[:9], 210) or decoder.quiet()
     assert fix.at == 200
 
 
@@ -189,7 +188,7 @@ def test_a_lone_rmc_claims_no_dimension_but_many_do(nmea: Nmea) -> None:
 def test_without_a_date_there_is_no_utc(nmea: Nmea) -> None:
     (fix,) = fixes(nmea(gga("120000")))
     assert fix.utc_ms is None
-    assert UTC not in values_of(fix)[0]
+    assert not fix.utc_proven
 
 
 @pytest.mark.parametrize(
@@ -220,7 +219,7 @@ def test_utc_is_stated_once_a_fix_stood_behind_it(nmea: Nmea) -> None:
         nmea(zda("120003"), gga("120003", quality=0)),
         nmea(zda("120004", "07,04,2019"), gga("120004", quality=0)),  # the receiver's clock jumps
     )
-    assert [UTC in values_of(fix)[0] for fix in got] == [False, True, True, False]
+    assert [fix.utc_proven for fix in got] == [False, True, True, False]
 
 
 def test_a_receiver_that_gives_no_time_without_a_fix(nmea: Nmea) -> None:
@@ -244,8 +243,7 @@ def test_reset_forgets_all_but_the_counters(nmea: Nmea) -> None:
     decoder.feed(nmea(rmc("120000")) + b"$GNGGA,1200", 1)
     decoder.reset()
     decoder.feed(nmea(gga("120000")), 2)
-    fix = decoder.quiet()
-    assert fix is not None
+    (fix,) = decoder.quiet()
     assert (fix.at, fix.utc_ms, fix.speed_kmh) == (2, None, None)
     assert decoder.sentences_read == 2
 
@@ -269,9 +267,9 @@ def test_any_split_gives_the_same_fixes(
     data = noise.join(nmea(body) for body in bodies)
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     whole, split = FixDecoder(), FixDecoder()
-    want = [*whole.feed(data, 0), whole.quiet()]
+    want = [*whole.feed(data, 0), *whole.quiet()]
     got = [fix for a, b in pairwise(edges) for fix in split.feed(data[a:b], 0)]
-    assert [*got, split.quiet()] == want
+    assert [*got, *split.quiet()] == want
     assert split.sentences_rejected == whole.sentences_rejected
 
 
