@@ -10,7 +10,7 @@ from simulator.expectation import change as _change
 from simulator.expectation import counter as _counter
 from simulator.expectation import every as _every
 from simulator.expectation import sampled as _sampled
-from simulator.fms_signals import BODY, CHASSIS, ELECTRIC, FAULTS, FUEL, WORKSHOP
+from simulator.fms_signals import BODY, CHASSIS, ELECTRIC, FUEL, WORKSHOP
 
 GNSS = (
     _every("gnss", "Vehicle.CurrentLocation.Latitude", 1e-7),
@@ -131,7 +131,7 @@ FMS = (
     Expectation("fms", "Vehicle.Bus.DtcLamp.Mil", "change", on_wire=False),
 )
 
-EXPECTATIONS = GNSS + FMS + FUEL + CHASSIS + BODY + WORKSHOP + FAULTS
+EXPECTATIONS = GNSS + FMS + FUEL + CHASSIS + BODY + WORKSHOP
 """What `brain signals` lists as long as no configuration adds to it."""
 
 BY_SIGNAL = {(one.source, one.path): one for one in EXPECTATIONS + ELECTRIC}
