@@ -37,13 +37,13 @@ def judge(
     delivered: Iterable[Delivered],
     zero_ms: int,
     *,
-    events: Iterable[FaultEvent] = (),
+    events: Iterable[FaultEvent] | None = None,
     late_ms: int = 0,
 ) -> Verdict:
     """Judge a finished run. `zero_ms` is the boot time of world second 0, at speed 1.
 
-    `events`: the delivered events of trouble codes. `late_ms`: how much later than elsewhere a
-    value may be captured; for a slow machine.
+    `events`: the delivered events of trouble codes, None: they are not judged. `late_ms`: how much
+    later than elsewhere a value may be captured; for a slow machine.
     """
     slack_ms = SLACK_MS + late_ms
     verdict = Verdict()
@@ -54,7 +54,8 @@ def judge(
         values.sort(key=lambda v: v.at_ms)
     deaf = {source: ledger.deaf(source) for source in {key[0] for key in ledger.runs}}
     _judge_fixes(ledger, by_signal, deaf, slack_ms, verdict)
-    judge_fault_events(ledger, events, deaf, slack_ms, verdict)
+    if events is not None:
+        judge_fault_events(ledger, events, deaf, slack_ms, verdict)
     for (source, signal), raw in sorted(ledger.runs.items()):
         spec = BY_SIGNAL.get((source, signal))
         if spec is None:

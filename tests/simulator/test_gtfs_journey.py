@@ -59,6 +59,32 @@ def test_without_a_shape_the_bus_goes_straight_from_stop_to_stop(tmp_path: Path)
     assert [halt.name for halt in route.halts] == ["Abbey", "East", "Dock", "East (back)"]
 
 
+@pytest.mark.parametrize(
+    ("dists", "bridge_m"),
+    [
+        # In the feed's own unit, here miles: half-way between the first two points.
+        ((0.0, 0.25, 0.25, 1.2), 222.4),
+        # Which puts the stops far from the road: then the nearest places count.
+        ((0.0, 1.1, 1.15, 1.2), 222.4),
+        ((0.0, 0.1, 0.25, 1.2), 88.9),
+    ],
+)
+def test_stops_are_where_the_feed_says_along_the_shape(
+    tmp_path: Path, dists: tuple[float, ...], bridge_m: float
+) -> None:
+    shapes = (
+        "shape_id,shape_pt_lat,shape_pt_lon,shape_pt_sequence,shape_dist_traveled\n"
+        "S,50.0,8.0,1,0\nS,50.004,8.0,2,0.5\nS,50.01,8.0,3,1.2\n"
+    )
+    header, *lines = FILES["stop_times.txt"].splitlines()
+    of_trip = [line for line in lines if line.startswith("t1")]
+    told = [f"{line},{dist}" for line, dist in zip(of_trip, dists, strict=True)]
+    text = "\n".join([header + ",shape_dist_traveled", *told]) + "\n"
+    path = feed(tmp_path, **{"shapes.txt": shapes, "stop_times.txt": text})
+    route = trip_journey(path, 7, None, "t1").route
+    assert route.halts[1].distance_m == pytest.approx(bridge_m, abs=1.0)
+
+
 def test_limits_follow_the_timetable(tmp_path: Path) -> None:
     slow = trip_journey(feed(tmp_path), 7, None, "t1").route
     hasty = FILES["stop_times.txt"].replace("8:05:00,8:05:30", "8:00:50,8:00:55")
