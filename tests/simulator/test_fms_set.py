@@ -165,6 +165,24 @@ def test_telltales_come_block_by_block() -> None:
     assert colours == set(states.values())
 
 
+def test_doors_open_and_close_one_after_the_other() -> None:
+    opened: dict[int, float] = {}
+    closed: dict[int, float] = {}
+    for emission in said(0xFDA5, 12):
+        bits = le(frame(emission.data)[2], 1, 8)
+        for door in range(10):
+            is_open = bits >> 6 * door + 2 & 3
+            assert is_open == 3 if door >= 3 else is_open in (0, 1)
+            if is_open == 1:
+                opened.setdefault(door, emission.at_s)
+                closed[door] = emission.at_s
+    assert opened[0] < opened[1] < opened[2] < opened[0] + 1
+    assert closed[0] < closed[1] < closed[2] < 10.3
+    # Door control 1 says the same of all of them together.
+    shut = [e.at_s for e in said(0xFE4E, 12) if frame(e.data)[2][0] & 0xF == 2]
+    assert next(at_s for at_s in shut if at_s > 5) == pytest.approx(closed[2] + 0.1, abs=0.11)
+
+
 def test_lights_come_when_they_change() -> None:
     emissions = said(0xFE40, 200)
     assert 4 <= len(emissions) < 60

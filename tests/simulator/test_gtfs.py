@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -92,9 +93,16 @@ def test_a_byte_order_mark_blank_lines_quotes_and_a_folder(tmp_path: Path) -> No
     assert 'Bridge, "old"' in [h.name for h in trip_journey(path, 7, None, "t1").route.halts]
 
 
-@pytest.mark.parametrize("what", ["one endless line", "endless lines", "an endless quote"])
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("one endless line", r"stops\.txt line 2: longer than 65536 bytes"),
+        ("endless lines", r"stops\.txt: unpacks to more than 4 MB"),
+        ("an endless quote", r"stops\.txt line \d+: expected CSV"),
+    ],
+)
 def test_an_archive_that_unpacks_to_more_than_it_should(
-    tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, what: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gtfs, "FILE_MAX_BYTES", 4 << 20)
     line = {
@@ -112,9 +120,15 @@ def test_an_archive_that_unpacks_to_more_than_it_should(
         for _ in range(5_000):
             member.write(line)
     assert path.stat().st_size < 200_000
-    with Feed(path) as opened, pytest.raises(GtfsError, match=r"stops\.txt"):
-        for _ in opened.rows("stops.txt", "stop_id"):
-            pass
+    with Feed(path) as opened, pytest.raises(GtfsError, match=said):
+        tracemalloc.start()
+        try:
+            for _ in opened.rows("stops.txt", "stop_id"):
+                pass
+        finally:
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert peak < 2_000_000
 
 
 def test_an_archive_of_too_many_files(tmp_path: Path) -> None:

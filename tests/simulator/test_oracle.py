@@ -185,6 +185,26 @@ def test_an_alternative_is_to_be_believed_only_alone(
     assert sum(verdict.invented.values()) == invented, verdict.examples
 
 
+@pytest.mark.parametrize(("at_s", "invented"), [(9.0, 1), (14.0, 0), (22.0, 0), (27.0, 1)])
+def test_a_pause_of_the_better_one_makes_room_for_the_other(at_s: float, invented: int) -> None:
+    entries = [
+        heard(second, "fms", (ODOMETER, 1_000.0 + 5 * second))
+        for second in range(30)
+        if not 10 <= second < 20
+    ]
+    ledger = world(entries)
+    ledger.enter(
+        Heard(
+            Emission("fms", second, b"x\r", alternatives=((ODOMETER, 990.0),)),
+            ZERO_MS + second * 1_000,
+            ZERO_MS - 60_000,
+        )
+        for second in range(30)
+    )
+    verdict = judge(ledger, [value(at_s, "fms", ODOMETER, 990.0)], ZERO_MS)
+    assert sum(verdict.invented.values()) == invented, verdict.examples
+
+
 def test_an_alternative_is_no_fact() -> None:
     emission = Emission("fms", 1, b"x\r", alternatives=((BRAKE, True),))
     ledger = world([Heard(emission, ZERO_MS + 1_000, ZERO_MS - 60_000)])
@@ -205,6 +225,7 @@ def test_an_irrational_conversion_has_its_tolerance(off: float, invented: int) -
         ([(0, "p1"), (10, "p1"), (20, "p1")], 1, 1),  # one for two
         ([(0, "p1"), (10, "p2"), (20, "p3")], 1, 1),  # two for one
         ([(0, "Ada"), (10, "p2"), (20, "p1")], 1, 1),  # the true name
+        ([(0, "Ada"), (10, "p2"), (20, "Ada")], 2, 2),
         ([(0, "p1"), (10, "p2")], 1, 0),
     ],
 )

@@ -56,6 +56,7 @@ def test_the_clusters_odometer_wakes_up_in_three_steps() -> None:
     assert all(0 <= m - t <= 15 for m, t in zip(metres[12:], true[12:], strict=True))
     said = [e.alternatives for _, e in of(emissions, 0xFEC1, 0x17)]
     assert said[:12] == [()] * 12
+    assert all(e.writings == () for _, e in of(emissions, 0xFEC1, 0x17))
     assert said[12:] == [((TRAVELED, float(m)),) for m in metres[12:]]
 
 
