@@ -9,6 +9,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+from drivers.fms_j1939.table import PGNS
+
 FULL_BUS = 1850  # frames/s of 8 bytes at 250 kbit/s, bit stuffing included
 
 # By PGN: messages a second (FMS-Standard v4), share that differs from the one before on the road.
@@ -60,3 +62,19 @@ def frames(count: int, *, driving: bool) -> Iterator[tuple[int, bytes]]:
 def line(can_id: int, payload: bytes) -> bytes:
     """A frame as the line of an SLCAN adaptor, without its end."""
     return b"T%08X8%s" % (can_id, payload.hex().upper().encode())
+
+
+def dbc() -> str:
+    """Our table of these messages as a DBC, which is what cantools reads."""
+    lines = ['VERSION ""', "NS_ :", "BS_:", "BU_: X", ""]
+    for number in RATES:
+        lines.append(f"BO_ {0x80000000 | number << 8} PGN{number}: 8 X")
+        taken: set[int] = set()  # the blocks of a multiplexed message have one layout
+        for n, spn in enumerate(PGNS[number].spns):
+            if not taken.isdisjoint(bits := range(spn.first_bit, spn.first_bit + spn.bits)):
+                continue
+            taken.update(bits)
+            place = f"{spn.first_bit}|{spn.bits}@1+ ({spn.num / spn.den!r},{float(spn.offset)!r})"
+            lines.append(f' SG_ PGN{number}_{n}_SPN{spn.number} : {place} [0|0] "" X')
+        lines.append("")
+    return "\n".join(lines)

@@ -1,6 +1,6 @@
 """What receiving and decoding one CAN frame costs: our SLCAN reader against python-can + cantools.
 
-Both read the same traffic from the same pseudo-terminal: messages in the ratio of the FMS rates, at
+All read the same traffic from the same pseudo-terminal: messages in the ratio of the FMS rates, at
 the rate of a full 250 kbit/s bus. CPU time of the reading process, medians of three runs.
 
     python benchmarks/receive_decode.py [--seconds 3]
@@ -10,46 +10,36 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-FULL_BUS = 1850  # frames/s of 8 bytes at 250 kbit/s, bit stuffing included
+import bus_traffic
+import can.interfaces.slcan
+import cantools.database
+from bus_traffic import FULL_BUS, line
+
+from agent.context import HostContext
+from agent.ring import Ring
+from drivers.fms_j1939.receiver import Receiver, Statement
+from drivers.fms_j1939.slcan import SlcanBus
+from drivers.fms_j1939.table import GROUPS
+
 RUNS = 3
 TICK_S = 0.01
-
-# By PGN: messages a second (FMS-Standard v4), share of messages that differ from the one before.
-RATES = {
-    61444: (50, 0.9), 61443: (20, 0.5), 65265: (10, 0.6), 65266: (10, 0.5), 65132: (20, 0.3),
-    65102: (10, 0.01), 65276: (1, 0.1), 65253: (1, 0.05), 65217: (1, 0.5), 65262: (1, 0.2),
-    65269: (1, 0.1),
-}  # fmt: skip
-
-
-def traffic(frames: int, changing: bool) -> list[bytes]:
-    """SLCAN lines in the ratio of the FMS rates, the same each time."""
-    dice = random.Random(7)
-    deck = [pgn for pgn, (rate, _) in RATES.items() for _ in range(rate)]
-    payload = {pgn: bytes(8) for pgn in RATES}
-    lines: list[bytes] = []
-    while len(lines) < frames:
-        dice.shuffle(deck)
-        for pgn in deck:
-            if changing and dice.random() < RATES[pgn][1]:
-                payload[pgn] = bytes(dice.randrange(0xFB) for _ in range(8))
-            lines.append(b"T%08X8%s\r" % (6 << 26 | pgn << 8, payload[pgn].hex().upper().encode()))
-    return lines[:frames]
 
 
 def feed(master: int, frames: int, changing: bool) -> None:
     """Play the adaptor: answer commands, then send all frames at the rate of a full bus."""
-    lines = traffic(frames, changing)
+    lines = [line(*frame) + b"\r" for frame in bus_traffic.frames(frames, driving=changing)]
+    print("ready", flush=True)
     heard = b""
     while b"L\r" not in heard:
         got = os.read(master, 4096)
@@ -73,8 +63,10 @@ def adaptor(frames: int, changing: bool) -> Iterator[str]:
     tty.setraw(slave)
     command = [sys.executable, __file__, "--feed", str(master), "--frames", str(frames)]
     command += ["--changing"] if changing else []
-    with subprocess.Popen(command, pass_fds=[master]) as process:
+    with subprocess.Popen(command, pass_fds=[master], stdout=subprocess.PIPE) as process:
         try:
+            assert process.stdout is not None
+            process.stdout.readline()
             yield os.ttyname(slave)
         finally:
             process.kill()
@@ -84,26 +76,50 @@ def adaptor(frames: int, changing: bool) -> Iterator[str]:
 
 def ours(path: str, frames: int) -> int:
     """How many values our reader states for `frames` frames."""
-    from drivers.fms_j1939.receiver import Receiver
-    from drivers.fms_j1939.slcan import SlcanBus
+    return sum(len(s.values) + len(s.states) for s in _stated(path, frames))
 
-    receiver = Receiver()
+
+def emitted(path: str, frames: int) -> int:
+    """The same, and each statement is encoded into the ring that the coordinator empties."""
     values = 0
+    with tempfile.TemporaryDirectory() as folder:
+        ctx = HostContext(GROUPS, Ring(8 << 20, lambda: None), Path(folder), threading.Event())
+        for group, said, states in _stated(path, frames):
+            ctx.emit(group, said, states=states)
+            values += len(said) + len(states)
+    return values
+
+
+def _stated(path: str, frames: int) -> Iterator[Statement]:
+    receiver = Receiver()
     with SlcanBus(path, 250_000, 115_200) as bus:
         while receiver.frames_read < frames:
-            for _, statements in bus.receive(receiver, 0.2):
-                values += sum(len(s.values) + len(s.states) for s in statements)
-    return values
+            for at_ms, statements in bus.receive(receiver, 0.2):
+                yield from statements
+                yield from receiver.missing(at_ms)
 
 
 def theirs(path: str, frames: int) -> int:
     """How many values python-can's slcan interface and cantools give for `frames` frames."""
-    import can
-    import cantools.database
+    return sum(map(len, _decoded(path, frames)))
 
-    database = cantools.database.load_string(dbc(), "dbc")
+
+def feeder(path: str, frames: int) -> int:
+    """How a VSS feeder does it: decode every known frame, then compare value by value."""
+    known: dict[str, object] = {}
+    values = 0
+    for decoded in _decoded(path, frames):
+        for name, value in decoded.items():
+            if known.get(name) != value:
+                known[name] = value
+                values += 1
+    return values
+
+
+def _decoded(path: str, frames: int) -> Iterator[dict[str, object]]:
+    database = cantools.database.load_string(bus_traffic.dbc(), "dbc")
     by_pgn = {message.frame_id >> 8 & 0x3FFFF: message for message in database.messages}
-    values = read = 0
+    read = 0
     with can.Bus(
         interface="slcan", channel=path, bitrate=250_000, listen_only=True, sleep_after_open=0.0
     ) as bus:
@@ -111,22 +127,7 @@ def theirs(path: str, frames: int) -> int:
             frame = bus.recv(0.2)
             if frame is not None:
                 read += 1
-                values += len(by_pgn[frame.arbitration_id >> 8 & 0x3FFFF].decode(frame.data))
-    return values
-
-
-def dbc() -> str:
-    """Our table as a DBC, which is what cantools reads."""
-    from drivers.fms_j1939.table import PGNS
-
-    lines = ['VERSION ""', "NS_ :", "BS_:", "BU_: X", ""]
-    for number in RATES:
-        lines.append(f"BO_ {0x80000000 | number << 8} PGN{number}: 8 X")
-        for spn in PGNS[number].spns:
-            place = f"{spn.first_bit}|{spn.bits}@1+ ({spn.num / spn.den!r},{spn.offset})"
-            lines.append(f' SG_ SPN{spn.number} : {place} [0|0] "" X')
-        lines.append("")
-    return "\n".join(lines)
+                yield by_pgn[frame.arbitration_id >> 8 & 0x3FFFF].decode(frame.data)
 
 
 def measure(read: Callable[[str, int], int], frames: int, changing: bool) -> tuple[float, int]:
@@ -147,15 +148,13 @@ def main() -> None:
     if args.feed is not None:
         feed(args.feed, args.frames, args.changing)
         return
-    # Imports are not what is measured.
-    import can.interfaces.slcan  # noqa: F401
-    import cantools.database  # noqa: F401
-
     frames = int(min(5, max(1, args.seconds)) * FULL_BUS)
     rows = [
         ("our SLCAN reader, a standing bus", ours, False),
         ("our SLCAN reader, a driving bus", ours, True),
+        ("... and each statement emitted", emitted, True),
         ("python-can slcan + cantools, a driving bus", theirs, True),
+        ("... and compared value by value", feeder, True),
     ]
     # In turns, so that other work on this machine falls on all of them.
     got = [[measure(read, frames, changing) for _, read, changing in rows] for _ in range(RUNS)]

@@ -82,7 +82,8 @@ class Beliefs:
                 continue
             belief.missing = False
             if belief.guard is not None and said_value:
-                has_value = _believes(belief.guard, stated, at_ms) and has_value
+                # What goes on where the signal stood is believed, though its sender jumped there.
+                has_value = _believes(belief.guard, stated, at_ms)
             if belief.group is not voice.pgn.group:
                 there = elsewhere.setdefault(belief.group.name, Statement(belief.group, {}, {}))
                 _, into_values, into_states = there

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from drivers.fms_j1939 import compiled, overlay, table
+from drivers.fms_j1939 import table
 from drivers.fms_j1939.driver_ids import Identity
 from drivers.fms_j1939.spn import Pgn
 
@@ -18,6 +18,10 @@ def parameter_groups(
     Raises ValueError with "KEY: file: what", where the key of the configuration is `overlay` or
     `dbc`.
     """
+    if not overlay_file and not dbc_file:
+        return table.parameter_groups(electric=electric, identity=identity)
+    from drivers.fms_j1939 import compiled, overlay
+
     listed: overlay.Listed = {name: dict(group) for name, group in table.sections().items()}
     for key, name in (("dbc", dbc_file), ("overlay", overlay_file)):
         if not name:

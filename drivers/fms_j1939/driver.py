@@ -176,30 +176,33 @@ class FmsJ1939(Driver[FmsConfig]):
         self._workdir = ctx.workdir
         self._stopped.clear()
         receiver = Receiver(self.config.prefer, pgns=self._pgns, dynamics=self._dynamics)
-        meter = Meter(self.config.bitrate)
-        status = Status(receiver, meter, self._dynamics.addresses)
-        with self._open(self._raw) as bus:
-            silence = Silence(boottime_ms())
-            meter.see(bus.condition().traffic)
-            while ctx.running():
-                try:
-                    said = bus.receive(receiver, _WAIT_S)
-                except DeviceUnavailable:
-                    _emit(ctx, boottime_ms(), receiver.gone())
-                    raise
-                for at_ms, statements in said:
-                    _emit(ctx, at_ms, statements)
-                now_ms = boottime_ms()
-                _emit(ctx, now_ms, receiver.missing(now_ms))
-                self._dynamics.emit(ctx, now_ms)
-                condition = bus.condition()
-                meter.see(condition.traffic)
-                status.emit(ctx, condition, now_ms)
-                revive = silence.revive(receiver.frames_read, now_ms, condition.on_bus)
-                self.device = condition.trouble or self._silent_text(silence, condition) or "ok"
-                if revive:
-                    bus.revive()
+        try:
+            with self._open(self._raw) as bus:
+                self._listen(ctx, bus, receiver)
+        except DeviceUnavailable:
+            _emit(ctx, boottime_ms(), receiver.gone())
+            raise
+        # A recording goes on where the device is only away for a while.
         self._stopped.set()
+
+    def _listen(self, ctx: Context, bus: Bus, receiver: Receiver) -> None:
+        meter = Meter(self.config.bitrate)
+        meter.see(bus.condition().traffic)
+        status = Status(receiver, meter, self._dynamics.addresses)
+        silence = Silence(boottime_ms())
+        while ctx.running():
+            for at_ms, statements in bus.receive(receiver, _WAIT_S):
+                _emit(ctx, at_ms, statements)
+            now_ms = boottime_ms()
+            _emit(ctx, now_ms, receiver.missing(now_ms))
+            self._dynamics.emit(ctx, now_ms)
+            condition = bus.condition()
+            meter.see(condition.traffic)
+            status.emit(ctx, condition, now_ms)
+            revive = silence.revive(receiver.frames_read, now_ms, condition.on_bus)
+            self.device = condition.trouble or self._silent_text(silence, condition) or "ok"
+            if revive:
+                bus.revive()
 
     def command(self, verb: str, args: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
         """`dump` the last seconds of the bus or `record` the next into a file; see `recording`.

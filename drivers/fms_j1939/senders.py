@@ -19,6 +19,7 @@ from agent.sdk import Group
 from drivers.fms_j1939.guards import Guard
 from drivers.fms_j1939.rereading import Rereading
 from drivers.fms_j1939.spn import Composer, Pgn, Reading
+from drivers.fms_j1939.staleness import slow_limit_ms
 
 HOLD_MS = 3_000
 """How long the believed sender may be without a value before a worse one takes over."""
@@ -41,6 +42,7 @@ class Voice:
         "pgn",
         "readings",
         "rereading",
+        "returned_ms",
         "sa",
         "seen_ms",
         "silence_ms",
@@ -70,15 +72,27 @@ class Voice:
         self.claims: dict[str, Claim] = {}
         self.stated_ms = NEVER_MS
         self.seen_ms = NEVER_MS
+        self.returned_ms = NEVER_MS
         self.silent = False
 
     def hear(self, at_ms: int) -> None:
         """It said something. After a silence its values have to become steady anew."""
-        if at_ms - self.seen_ms > self.silence_ms:
+        pause_ms = at_ms - self.seen_ms
+        if pause_ms > self.silence_ms:
             for claim in self.claims.values():
                 claim.since_ms = at_ms
+        if self.silent or self.seen_ms == NEVER_MS:
+            if self.seen_ms == self.returned_ms != NEVER_MS:
+                # Nothing but one message between two silences: this is its own rhythm.
+                self.allow(slow_limit_ms(pause_ms, self.pgn.period_ms))
+            self.returned_ms = at_ms
+            self.silent = False
         self.seen_ms = at_ms
-        self.silent = False
+
+    def allow(self, limit_ms: int | None) -> None:
+        """Let it be silent for so long, or for longer if that was allowed before."""
+        if limit_ms is not None:
+            self.limit_ms = max(limit_ms, self.limit_ms or 0)
 
     def fall_silent(self) -> None:
         """It has not been heard for too long: its next frame counts, whatever it says."""
@@ -167,14 +181,17 @@ class Belief:
             return False
         if followed is not None:
             followed.lost = True
-        if self.guard is not None and (
-            followed is None or claim.rank < followed.rank or not self.guard.settled
-        ):
-            # A worse sender has to go on where the better one stopped, not the other way round.
-            self.guard.restart()
+            if self.guard is not None and claim.has_value:
+                self._hand_over(self.guard, followed, claim)
         claim.lost = False
         self.followed = claim
         return True
+
+    @staticmethod
+    def _hand_over(guard: Guard, followed: Claim, claim: Claim) -> None:
+        """A worse sender has to go on where the better one stopped, not the other way round."""
+        if claim.rank < followed.rank or not guard.settled:
+            guard.restart()
 
     def _yields(self, followed: Claim | None, claim: Claim, at_ms: int) -> bool:
         if claim.fallback and not self._fallen_back(claim, at_ms):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from drivers.fms_j1939.senders import Voice
+if TYPE_CHECKING:
+    from drivers.fms_j1939.senders import Voice
 
 PERIODS = 5
 """Nominal periods without a frame after which a sender is silent."""
@@ -15,6 +17,8 @@ SHORTEST_MS = 500
 JUDGE_MS = 100
 """How often it is worth looking."""
 
+_SLOWEST = 20
+
 # The reader looks several times a second. Where it did not, it was held up itself: what it missed
 # meanwhile was not the silence of a sender.
 _LATE_MS = 1_000
@@ -23,6 +27,15 @@ _LATE_MS = 1_000
 def limit_ms(period_ms: int) -> int | None:
     """How long a sender with this period may be silent; None where it speaks on change only."""
     return max(SHORTEST_MS, PERIODS * period_ms) if period_ms > 0 else None
+
+
+def slow_limit_ms(pause_ms: int, period_ms: int) -> int | None:
+    """How long a sender may be silent that spoke once between two silences, `pause_ms` apart.
+
+    Vehicle buses have senders ten times as slow as the FMS-Standard asks. None: too slow to be one
+    that repeats itself.
+    """
+    return PERIODS * pause_ms if pause_ms <= _SLOWEST * period_ms else None
 
 
 class Staleness:

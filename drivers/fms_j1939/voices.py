@@ -43,7 +43,7 @@ class Voices:
             turns = [one for (address, _), one in voices.items() if address == sa]
             for one in turns:
                 # Who speaks of n things in turn speaks of each of them n times as seldom.
-                one.limit_ms = limit_ms(pgn.period_ms * len(turns))
+                one.allow(limit_ms(pgn.period_ms * len(turns)))
         return voice
 
     def _together(self, voices: dict[tuple[int, int], Voice], pgn: Pgn, sa: int) -> Voice | None:

@@ -1,4 +1,4 @@
-"""The driver as its section has it, on a real PTY: electric buses, custom signals, drivers' names."""
+"""The driver as its section has it, on a PTY: electric buses, custom signals, drivers' names."""
 
 from __future__ import annotations
 

@@ -197,6 +197,22 @@ def test_a_worse_odometer_has_to_go_on_where_the_better_one_stopped() -> None:
     assert told[2][0] == 75_000
 
 
+def test_a_jump_to_where_the_signal_stands_is_believed() -> None:
+    """The cluster wakes up beside the tachograph and arrives at its value; then that is gone."""
+    steps = every(1000, 10_000, vdhr(0xEE, 1000))
+    steps += [(500, vdhr(0x17, 0)), (1500, vdhr(0x17, 37.5))]
+    steps += every(1000, 30_000, vdhr(0x17, 1000), start_ms=2100)
+    assert run(Receiver(), ODOMETER, *sorted(steps)) == [(0, 1_000_000.0)]
+
+
+def test_a_better_one_that_is_doubted_does_not_get_through_when_the_worse_one_is_gone() -> None:
+    receiver = Receiver({"vdhr": [0x17]})
+    steps = [(0, vdhr(0x17, 0)), *every(1000, 10_000, vdhr(0xEE, 1000), start_ms=100)]
+    steps += every(1000, 40_000, vdhr(0x17, 37.5), start_ms=500)
+    told = run(receiver, ODOMETER, *sorted(steps))
+    assert [what for _, what in told] == [State.IMPLAUSIBLE, 1_000_000.0, State.IMPLAUSIBLE]
+
+
 def td(sa: int, year: int, second: int) -> bytes:
     minute, rest = divmod(second, 60)
     return line(65254, sa, f"{rest * 4:02X}{minute:02X}080B78{year - 1985:02X}7D7D")

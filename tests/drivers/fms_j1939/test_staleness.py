@@ -167,6 +167,37 @@ def test_the_smallest_service_distance_is_missing_with_its_components() -> None:
     assert "Vehicle.Service.DistanceToService" in {**first.values, **second.values}
 
 
+def test_a_sender_that_is_slower_than_the_standard_is_missing_once_at_most() -> None:
+    """CCVS1 every 1.1 s, as a tractor sends it, not every 100 ms."""
+    receiver = Receiver()
+    told = []
+    for now_ms in range(0, 60_000, 100):
+        if now_ms % 1100 == 0 and now_ms < 50_000:
+            receiver.lines([CCVS1], now_ms)
+        if SPEED in paths(receiver.missing(now_ms)):
+            told.append(now_ms)
+    assert told == [600, 49_500 + 5600]
+
+
+def test_a_pause_of_a_fast_sender_makes_it_no_slow_one() -> None:
+    receiver = Receiver()
+    told = []
+    for now_ms in range(0, 60_000, 100):
+        if now_ms % 10_000 < 8_500:
+            receiver.lines([CCVS1], now_ms)
+        if SPEED in paths(receiver.missing(now_ms)):
+            told.append(now_ms)
+    assert told == [9_000 + n * 10_000 for n in range(6)]
+
+
+def test_a_sender_heard_once_before_the_bus_slept_is_no_slow_one() -> None:
+    receiver = Receiver()
+    receiver.lines([CCVS1], 0)
+    assert list(looks(receiver, 0, 30_000)) == [600]
+    receiver.lines([CCVS1], 30_000)
+    assert list(looks(receiver, 30_000, 60_000)) == [30_600]
+
+
 def test_a_bus_that_is_gone_leaves_nothing_behind() -> None:
     receiver = Receiver()
     receiver.lines([EEC1, CCVS1, ET1, LD], 0)
@@ -178,11 +209,11 @@ def test_the_driver_states_it_and_the_value_again(
     plug: Callable[..., object], start: Callable[..., object]
 ) -> None:
     stick = plug()
-    driver = FmsJ1939(FmsConfig(channel=stick.path))  # type: ignore[attr-defined]
+    driver = FmsJ1939(FmsConfig(channel=stick.path))
     running = start(driver.run)
-    stick.wait(lambda: stick.open)  # type: ignore[attr-defined]
-    stick.send(CCVS1)  # type: ignore[attr-defined]
-    ctx = running.ctx  # type: ignore[attr-defined]
+    stick.wait(lambda: stick.open)
+    stick.send(CCVS1)
+    ctx = running.ctx
 
     def states() -> list[object]:
         return [
@@ -192,13 +223,13 @@ def test_the_driver_states_it_and_the_value_again(
         ]
 
     ctx.wait(lambda: State.MISSING in states())
-    stick.send(CCVS1)  # type: ignore[attr-defined]
+    stick.send(CCVS1)
     ctx.wait(lambda: len(states()) >= 3)
     assert states()[:3] == [50.0, State.MISSING, 50.0]
     times = [at_ms for group, _, _, at_ms, _ in ctx.emitted if group == "ccvs1"]
     assert times[1] - times[0] > 500
     # ... and once more when the adaptor is pulled.
-    stick.pull()  # type: ignore[attr-defined]
+    stick.pull()
     ctx.wait(lambda: states()[-1] is State.MISSING)
 
 
