@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.sdk import Scalar, boottime_ms
-from drivers.gnss_nmea0183.mask import Masker
 
 RING_MS, RING_BYTES = 60_000, 1_000_000
 DUMP_MOST_S, RECORD_MOST_S = 60, 3_600
@@ -61,7 +60,11 @@ class Recorder:
         """
         most_s = DUMP_MOST_S if verb == "dump" else RECORD_MOST_S
         seconds, mask = _checked(verb, args, most_s)
-        masker = Masker(json=self._json) if mask else None
+        masker = None
+        if mask:
+            from drivers.gnss_nmea0183.mask import Masker
+
+            masker = Masker(json=self._json)
         how = "masked" if mask else "as they are"
         header = f"# {self._what}, {verb} of {seconds} s, positions {how}\n"
         with _File(self._folder, verb, header.encode()) as file:
