@@ -47,7 +47,7 @@ class Recorder:
                 self._news.notify_all()
 
     def stop(self) -> None:
-        """Let a recording end now."""
+        """Let the recording that is going on end now."""
         with self._news:
             self._stopped = True
             self._news.notify_all()
@@ -90,7 +90,7 @@ class Recorder:
     def _record(self, seconds: int, file: _File, keep: Callable[[bytes], None]) -> int:
         began = time.monotonic()
         with self._news:
-            self._waiting = deque()
+            self._waiting, self._stopped = deque(), False
         try:
             while (left_s := began + seconds - time.monotonic()) > 0:
                 with self._news:
