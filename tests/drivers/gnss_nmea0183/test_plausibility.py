@@ -80,10 +80,17 @@ def test_a_clock_that_jumps_condemns_nothing() -> None:
 def test_the_date_line_and_the_poles() -> None:
     guard = JumpGuard()
     for latitude, longitude in ((10.0, 179.99999), (10.0, -179.99999), (10.0, 180.0)):
-        assert guard.step(Fix(0, 3, latitude=latitude, longitude=longitude))
+        assert guard.step(Fix(0, 3, utc_ms=0, latitude=latitude, longitude=longitude))
+    assert not guard.step(Fix(0, 3, utc_ms=0, latitude=10.0, longitude=179.9))
     guard = JumpGuard()
     for longitude in (0.0, 90.0, -170.0):
-        assert guard.step(Fix(0, 3, latitude=89.99999, longitude=longitude))
+        assert guard.step(Fix(0, 3, utc_ms=0, latitude=89.99999, longitude=longitude))
+
+
+def test_without_any_clock_nothing_is_judged() -> None:
+    guard = JumpGuard()
+    for latitude in (10.0, 50.0, -50.0):
+        assert guard.step(Fix(0, 3, latitude=latitude, longitude=0.0))
 
 
 @given(
