@@ -14,8 +14,9 @@ ORDER: tuple[Rate, ...] = (9600, 38400, 115200, 4800, 57600, 19200, 230400, 4608
 
 DWELL_MS, ENOUGH_BYTES = 1_100, 250
 """Receivers speak once a second; the longest sentence is shorter than that."""
-LONG_DWELL_MS, FEW_BYTES = 3_000, 20
-"""A line that is read far too slowly gives few bytes."""
+NOISY_BURSTS = 2
+"""A line that is read far too slowly gives a byte or two a burst. The first burst may have been cut
+by the opening of the port; a second one without a sentence has no excuse."""
 PATIENCE_MS = 30_000
 """A rate that gave sentences has proved right: noise on it is a bad line for so long."""
 
@@ -33,7 +34,8 @@ class BaudSearch:
             (fixed,) if fixed is not None else (*first, *(r for r in ORDER if r not in first))
         )
         self._at = 0
-        self._since_ms, self._noise, self._listening = 0, 0, False
+        self._since_ms = self._noise = self._bursts = 0
+        self._listening = self._in_burst = False
         self.proved = False
         """Whether the rate has given a sentence."""
         self.rounds = 0
@@ -59,7 +61,10 @@ class BaudSearch:
         self._begin(now_ms)
 
     def step(self, now_ms: int, nbytes: int, sentences: int) -> bool:
-        """`nbytes` came, with them `sentences` right ones: whether `rate` is another one now."""
+        """`nbytes` came, with them `sentences` right ones: whether `rate` is another one now.
+
+        None came (0) means that the line is quiet, which ends a burst.
+        """
         if sentences:
             self.proved, self.rounds = True, 0
             self._begin(now_ms)
@@ -68,11 +73,13 @@ class BaudSearch:
             # Silence is no sign of a wrong rate: the dwell begins with the first byte.
             self._since_ms, self._listening = now_ms, True
         self._noise += nbytes
+        self._bursts += nbytes == 0 and self._in_burst
+        self._in_burst = nbytes > 0
         span_ms = now_ms - self._since_ms
         if self.fixed or not self._listening:
             return False
-        enough = (span_ms >= DWELL_MS and self._noise >= ENOUGH_BYTES) or (
-            span_ms >= LONG_DWELL_MS and self._noise >= FEW_BYTES
+        enough = self._bursts >= NOISY_BURSTS or (
+            span_ms >= DWELL_MS and self._noise >= ENOUGH_BYTES
         )
         if not enough or (self.proved and span_ms < PATIENCE_MS):
             return False
@@ -83,4 +90,5 @@ class BaudSearch:
         return True
 
     def _begin(self, now_ms: int) -> None:
-        self._since_ms, self._noise, self._listening = now_ms, 0, False
+        self._since_ms, self._noise, self._bursts = now_ms, 0, 0
+        self._listening = self._in_burst = False

@@ -137,20 +137,19 @@ class GnssNmea0183(Driver[Config]):
         self._decoder.reset()
         self.device = "ok"
         where = self.config.address if self.config.source == "gpsd" else self.config.port
-        self._recorder = Recorder(
-            ctx.workdir / "captures", f"GNSS, {where}", json=self.config.source == "gpsd"
-        )
+        if self._recorder is None:  # a ring and a recording outlive the loss of the device
+            self._recorder = Recorder(
+                ctx.workdir / "captures", f"GNSS, {where}", json=self.config.source == "gpsd"
+            )
         self._recall(ctx.workdir / _REMEMBERED)
         silent = True
-        try:
-            while silent:
-                with self._open(self._baud) as port:
-                    try:
-                        silent = self._listen(port, ctx, self._recorder)
-                    finally:
-                        self._emit(ctx, port, self._decoder.quiet(), paused=True)
-        finally:
-            self._recorder.stop()
+        while silent:
+            with self._open(self._baud) as port:
+                try:
+                    silent = self._listen(port, ctx, self._recorder)
+                finally:
+                    self._emit(ctx, port, self._decoder.quiet(), paused=True)
+        self._recorder.stop()
 
     def _listen(self, port: Port | GpsdLink, ctx: Context, recorder: Recorder) -> bool:
         """Until told to stop, or until the port has been silent for SILENT_MS: whether that."""

@@ -18,6 +18,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from drivers.gnss_nmea0183.condition import parse_txt
 from drivers.gnss_nmea0183.line import Frame, LineReader, Sentence, fletcher
 
 # Kind -> first field of the position, fields that are emptied (heights, stations, variation).
@@ -89,7 +90,7 @@ class Masker:
         elif kind == "GSV":
             for at in range(4, len(fields) - 3, 4):
                 fields[at + 1] = fields[at + 2] = ""
-        elif kind not in _KEPT and not ("ANT" in body and kind == "TXT"):
+        elif kind not in _KEPT and parse_txt(body) is None:
             return b""
         body = ",".join(fields)
         return f"${body}*{reduce(xor, body.encode('ascii'), 0):02X}\r\n".encode("ascii")

@@ -31,18 +31,24 @@ class _Place:
         hdop = fix.hdop if fix.hdop is not None else _HDOP_UNKNOWN
         self.error_m = max(ERROR_M_PER_HDOP * hdop, fix.accuracy_m or 0.0)
 
-    def elapsed_ms(self, since: _Place) -> int:
-        """The longer of what both clocks say: a clock that jumps must not condemn a good fix."""
-        spans = [self.at_ms - since.at_ms]
+    def elapsed_ms(self, since: _Place) -> int | None:
+        """The longer of what both clocks say: a clock that jumps must not condemn a good fix.
+
+        None where neither says anything, as in a log without dates.
+        """
+        span_ms = self.at_ms - since.at_ms
         if self.utc_ms is not None and since.utc_ms is not None:
-            spans.append(self.utc_ms - since.utc_ms)
-        return max(spans)
+            return max(span_ms, self.utc_ms - since.utc_ms)
+        return span_ms or None
 
     def reachable(self, since: _Place) -> bool:
         east = (self.longitude - since.longitude + 180) % 360 - 180
         east_m = east * cos(radians(self.latitude)) * _METRES_PER_DEGREE
         north_m = (self.latitude - since.latitude) * _METRES_PER_DEGREE
-        seconds = max(1.0, self.elapsed_ms(since) / 1000)
+        elapsed_ms = self.elapsed_ms(since)
+        if elapsed_ms is None:
+            return True
+        seconds = max(1.0, elapsed_ms / 1000)
         allowed_m = ERROR_M + self.error_m + since.error_m + FASTEST_M_S * seconds
         return hypot(east_m, north_m) <= allowed_m
 
@@ -72,7 +78,7 @@ class JumpGuard:
             return False
         first, _, count = self._candidate
         self._candidate = (first, place, count + 1)
-        if count + 1 < SETTLE_FIXES or place.elapsed_ms(first) < SETTLE_MS:
+        if count + 1 < SETTLE_FIXES or (place.elapsed_ms(first) or 0) < SETTLE_MS:
             return False
         self._believed, self._candidate = place, None
         return True

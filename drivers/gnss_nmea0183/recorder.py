@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.sdk import Scalar, boottime_ms
-from drivers.gnss_nmea0183.mask import Masker
 
 RING_MS, RING_BYTES = 60_000, 1_000_000
 DUMP_MOST_S, RECORD_MOST_S = 60, 3_600
@@ -48,7 +47,7 @@ class Recorder:
                 self._news.notify_all()
 
     def stop(self) -> None:
-        """Let a recording end now."""
+        """Let the recording that is going on end now."""
         with self._news:
             self._stopped = True
             self._news.notify_all()
@@ -61,7 +60,11 @@ class Recorder:
         """
         most_s = DUMP_MOST_S if verb == "dump" else RECORD_MOST_S
         seconds, mask = _checked(verb, args, most_s)
-        masker = Masker(json=self._json) if mask else None
+        masker = None
+        if mask:
+            from drivers.gnss_nmea0183.mask import Masker
+
+            masker = Masker(json=self._json)
         how = "masked" if mask else "as they are"
         header = f"# {self._what}, {verb} of {seconds} s, positions {how}\n"
         with _File(self._folder, verb, header.encode()) as file:
@@ -87,7 +90,7 @@ class Recorder:
     def _record(self, seconds: int, file: _File, keep: Callable[[bytes], None]) -> int:
         began = time.monotonic()
         with self._news:
-            self._waiting = deque()
+            self._waiting, self._stopped = deque(), False
         try:
             while (left_s := began + seconds - time.monotonic()) > 0:
                 with self._news:

@@ -18,6 +18,7 @@ from drivers.gnss_nmea0183.sky import Satellite, constellation
 
 _DATE_IN_FIELDS = re.compile(r"(\d{1,2}),(\d{1,2}),(\d{4})", re.ASCII)
 
+_VALID = frozenset("AD")  # D: some write "differential" there
 _QUALITIES = frozenset("123456789")
 _BY_SATELLITE = frozenset("12345")
 _PUBX_DIMENSION = {"DR": 2, "G2": 2, "D2": 2, "RK": 3, "G3": 3, "D3": 3}
@@ -64,12 +65,13 @@ def _rmc(talker: str, f: Fields) -> Statement:
     beside each good position, because it means "this receiver does not judge safety".
     """
     mode = f.text(12)
-    position = f.position(3) if f.text(2) == "A" and mode != "N" else None
+    valid = f.text(2) in _VALID
+    position = f.position(3) if valid and mode != "N" else None
     return Statement(
         talker,
         "RMC",
         time_ms=f.time_ms(1),
-        date=f.date(9) if f.text(2) == "A" else None,
+        date=f.date(9) if valid else None,
         fix=position is not None,
         latitude=position[0] if position else None,
         longitude=position[1] if position else None,
@@ -131,7 +133,7 @@ def _gns(talker: str, f: Fields) -> Statement:
 
 def _gll(talker: str, f: Fields) -> Statement:
     """position, time, A/V, mode (from NMEA 2.3 on)."""
-    position = f.position(1) if f.text(6) == "A" and f.text(7) != "N" else None
+    position = f.position(1) if f.text(6) in _VALID and f.text(7) != "N" else None
     return Statement(
         talker,
         "GLL",

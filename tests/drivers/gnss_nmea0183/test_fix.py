@@ -228,6 +228,32 @@ def test_a_receiver_that_gives_no_time_without_a_fix(nmea: Nmea) -> None:
     assert [fix.mode for fix in fixes(burst, None, burst, None)] == [1, 1]
 
 
+@pytest.mark.parametrize(
+    ("stated", "satellites"),
+    [(12, 14), (9, 9), (None, 14)],  # some stop counting at 12, some do not count
+)
+def test_satellites_of_several_lists_are_united(
+    nmea: Nmea, stated: int | None, satellites: int
+) -> None:
+    counted = gga("120000", satellites=stated) if stated else gll("120000")
+    gps = "GNGSA,A,3," + ",".join(f"{n:02d}" for n in range(1, 11)) + ",,,1.7,0.9,1.4,1"
+    glonass = "GNGSA,A,2,65,66,67,68,,,,,,,,,1.7,0.9,1.4,2"
+    again = "GNGSA,A,1,01,02,03,,,,,,,,,,1.7,0.9,1.4,1"
+    (fix,) = fixes(nmea(counted, gps, glonass, again))
+    assert (fix.mode, fix.satellites) == (3, satellites)
+
+
+def test_two_receivers_on_one_line_take_turns(nmea: Nmea) -> None:
+    """What one says while the other's epoch is open belongs to its own last fix."""
+    got = fixes(
+        nmea(
+            *(rmc("120000.00"), rmc("120000.50"), gga("120000.00"), gga("120000.50")),
+            *(rmc("120001.00"), gga("120000.00"), gga("120001.00")),
+        )
+    )
+    assert [(fix.utc_ms or 0) % 60_000 for fix in got] == [0, 500, 1000]
+
+
 def test_a_clock_that_stands_still_is_no_fix(nmea: Nmea) -> None:
     burst = nmea(rmc("120000"), gga("120000"))
     pieces: list[bytes | None] = [burst, None] * (REPEATS_MAX + 3)
