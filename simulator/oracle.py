@@ -12,6 +12,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 
 from simulator.delivered import Delivered
 from simulator.dtc_oracle import FaultEvent, judge_fault_events
@@ -220,7 +221,7 @@ def _judge_inventions(
 ) -> None:
     runs = ledger.runs.get((source, signal), [])
     others = ledger.alternatives.get((source, signal), [])
-    settled = _settled(runs) if others else []
+    settled = _settled(runs, ledger.openings.get(source, [])) if others else []
     spec = BY_SIGNAL.get((source, signal))
     tolerance = spec.tolerance if spec is not None else 0.0
     seen: dict[tuple[int, Scalar], tuple[str, int]] = {}
@@ -247,8 +248,11 @@ def _written(runs: list[Run], value: Delivered, slack_ms: int, tolerance: float)
     return False
 
 
-def _settled(runs: Iterable[Run]) -> list[tuple[int, int]]:
-    """Spans in which a signal had been heard without a pause for SETTLED_MS."""
+def _settled(runs: Iterable[Run], openings: Iterable[int]) -> list[tuple[int, int]]:
+    """Spans in which one reader had heard a signal without a pause for SETTLED_MS.
+
+    `openings`: when the port was opened, by a reader that knew nothing yet.
+    """
     spans: list[tuple[int, int]] = []
     for run in runs:
         if not run.heard:
@@ -257,7 +261,13 @@ def _settled(runs: Iterable[Run]) -> list[tuple[int, int]]:
             spans[-1] = (spans[-1][0], run.last_ms)
         else:
             spans.append((run.first_ms, run.last_ms))
-    return [(start + SETTLED_MS, end) for start, end in spans if end - start > SETTLED_MS]
+    settled: list[tuple[int, int]] = []
+    for start_ms, end_ms in spans:
+        news = sorted({start_ms, *(at for at in openings if start_ms < at <= end_ms)})
+        for new_ms, until_ms in pairwise([*news, end_ms + 1]):
+            if new_ms + SETTLED_MS < until_ms:
+                settled.append((new_ms + SETTLED_MS, until_ms - 1))
+    return settled
 
 
 def _same(a: Scalar, b: Scalar, tolerance: float) -> bool:

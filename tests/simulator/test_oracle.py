@@ -205,6 +205,21 @@ def test_a_pause_of_the_better_one_makes_room_for_the_other(at_s: float, invente
     assert sum(verdict.invented.values()) == invented, verdict.examples
 
 
+@pytest.mark.parametrize(("at_s", "invented"), [(11.0, 1), (13.5, 0), (16.5, 0), (19.5, 1)])
+def test_a_reader_that_was_restarted_knows_no_better(at_s: float, invented: int) -> None:
+    entries = []
+    for second in range(30):
+        emission = Emission(
+            *("fms", second, b"x\r", ((ODOMETER, 1_000.0),)), alternatives=((ODOMETER, 990.0),)
+        )
+        opened = ZERO_MS - 60_000 if second < 12 else ZERO_MS + 12_300
+        entries.append(Heard(emission, ZERO_MS + second * 1_000, opened))
+    # The writing of second 12 came while the port was closed; nobody wrote then.
+    del entries[12]
+    verdict = judge(world(entries), [value(at_s, "fms", ODOMETER, 990.0)], ZERO_MS)
+    assert sum(verdict.invented.values()) == invented, verdict.examples
+
+
 def test_an_alternative_is_no_fact() -> None:
     emission = Emission("fms", 1, b"x\r", alternatives=((BRAKE, True),))
     ledger = world([Heard(emission, ZERO_MS + 1_000, ZERO_MS - 60_000)])
