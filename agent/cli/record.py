@@ -76,7 +76,7 @@ def record(
             result = _here(source, length, mask, config, out, progress)
         else:
             result = _asked(control, source, past is not None, length, mask, progress)
-            result = _fetched(result, Path(state_dir) / "drivers" / source, out)
+            result = _fetched(source, result, Path(state_dir) / "drivers" / source, out)
     result = {"source": source, "masked": mask, **result}
     if as_json:
         output.json_text(result)
@@ -121,26 +121,28 @@ def _asked(
     return answer
 
 
-def _fetched(result: Mapping[str, Any], folder: Path, out: Path | None) -> dict[str, Any]:
+def _fetched(
+    source: str, result: Mapping[str, Any], folder: Path, out: Path | None
+) -> dict[str, Any]:
     """The result with `path` a copy of ours, or the driver's own file where we may not read it.
 
     Only what lies in the driver's own `folder` is copied: this user may read more than a driver.
     """
     theirs = Path(result["path"])
-    target = out or Path(theirs.name)
+    target = out or Path(f"{source}-{theirs.name.removeprefix(f'{source}-')}")
     try:
         if not theirs.resolve().is_relative_to(folder.resolve()):
-            text = f"{theirs} is not in the folder of {folder.name}, {folder}: it is not copied"
+            text = f"{theirs} is not in the folder of {source}, {folder}: it is not copied"
             raise CliError(text, DEGRADED)
-        source = theirs.open("rb")
+        content = theirs.open("rb")
     except PermissionError:
         return {**result, "copied": False}
     except OSError as error:
         raise CliError(f"{theirs}: {error.strerror or error}", DEGRADED) from error
     # "x": never over a file that is there.
     try:
-        with source, target.open("xb") as ours:
-            shutil.copyfileobj(source, ours)
+        with content, target.open("xb") as ours:
+            shutil.copyfileobj(content, ours)
     except OSError as error:
         text = f"{target}: {error.strerror or error}; it lies in {theirs}"
         raise CliError(text, DEGRADED) from error
@@ -160,7 +162,7 @@ def _here(
         raise CliError(f"{source}: driver type {section.values['type']} cannot record", INVALID)
     with tempfile.TemporaryDirectory(prefix="brain-record-") as workdir:
         recording = Recording(source, driver, Path(workdir), length, mask)
-        return _fetched(recording.run(progress.show), Path(workdir), out)
+        return _fetched(source, recording.run(progress.show), Path(workdir), out)
 
 
 def _said(result: Mapping[str, Any]) -> str:

@@ -109,15 +109,15 @@ def running(place: Place) -> Iterator[Place]:
 def test_through_the_agent(running: Place) -> None:
     done = running.brain("record", "dev", "--seconds", "1")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("recorder-record.log  ")
+    assert done.stdout.startswith("dev-recorder-record.log  ")
     assert done.stdout.endswith(" 1 s, NOT masked: it may hold positions and names\n")
-    lines = (running.here / "recorder-record.log").read_text().splitlines()
+    lines = (running.here / "dev-recorder-record.log").read_text().splitlines()
     assert lines[0] == "# recorder" and set(lines[1:]) == {"secret 51.5"}
     assert 5 <= len(lines) <= 25
 
     again = running.brain("record", "dev", "--seconds", "1")
     assert again.returncode == 1
-    assert again.stderr.startswith("recorder-record.log: File exists; it lies in ")
+    assert again.stderr.startswith("dev-recorder-record.log: File exists; it lies in ")
 
     out = running.here / "masked.log"
     done = running.brain("record", "dev", "--past", "60", "--mask", "--out", str(out), "--json")
