@@ -71,6 +71,7 @@ class GnssNmea0183(Driver[Config]):
         self._recorder: Recorder | None = None
         self._told_ms = self._judged_ms = self._burst_bytes = 0
         self._judged: dict[str, Scalar] = {}
+        self._tells_accuracy = False
         self._reported: dict[str, int] = {}
         self._repeats_left = 0
 
@@ -222,7 +223,8 @@ class GnssNmea0183(Driver[Config]):
 
     def _emit(self, ctx: Context, port: Port | GpsdLink, fixes: list[Fix], *, paused: bool) -> None:
         for fix in fixes:
-            values, states = values_of(fix)
+            self._tells_accuracy |= fix.accuracy_m is not None
+            values, states = values_of(fix, tells_accuracy=self._tells_accuracy)
             ctx.emit(FIX, values, states=states, at_boottime_ms=fix.at)
             moment = self._emit_time(ctx, port, fix)
             self._emit_quality(ctx, fix, moment)
