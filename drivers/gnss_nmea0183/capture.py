@@ -95,6 +95,15 @@ def _has_reports(path: Path) -> bool:
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, unpacked; UTF-16, which Windows shells write, without its zeros."""
+    wide = None
+    for data in _raw_chunks(path):
+        if wide is None:
+            wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+        yield data.replace(b"\x00", b"") if wide else data
+
+
+def _raw_chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as plain:
         packed = plain.read(2) == b"\x1f\x8b"
         plain.seek(0)

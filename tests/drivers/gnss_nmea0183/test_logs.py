@@ -61,6 +61,9 @@ TWO = (rmc(0), gga(0), rmc(1), gga(1))
         lambda d: b"\xef\xbb\xbf" + d,  # a byte order mark
         lambda d: d.rstrip(b"\r\n"),
         gzip.compress,
+        lambda d: d.decode().encode("utf-16"),  # as Windows shells redirect
+        lambda d: gzip.compress(d.decode().encode("utf-16-be").join((b"\xfe\xff", b""))),
+        lambda d: d.replace(b"\r\n", b'"\r\n').replace(b"$", b'"2023-01-01","$'),
     ],
 )
 def test_however_it_was_written(
