@@ -1,4 +1,4 @@
-"""Cost of the raw ring, of the watch over addresses and of transport; RAM of a minute of a full bus.
+"""Cost of the raw ring, of the watch over addresses and of transport; RAM of a full minute.
 
 CPU time in microseconds a frame, medians of five runs, over the same traffic as frame_stages.py.
 The ring's memory is the growth of the resident size of a process of its own. Nothing is asserted.

@@ -6,6 +6,7 @@ unsigned, since J1939 has nothing else. Raw classes follow from the length, as i
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from decimal import Decimal
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from drivers.fms_j1939 import compiled, overlay, table
+from drivers.fms_j1939.dbc_units import CONVERTED, UNITS
 
 if TYPE_CHECKING:
     from cantools.database.can import Message, Signal
@@ -21,19 +23,6 @@ if TYPE_CHECKING:
 MAX_BYTES = 16 << 20
 _MAX_DIGITS = 12
 _KEEP = [1, 0]
-
-_UNITS = {
-    "": "", "-": "", "%": "percent", "°c": "celsius", "degc": "celsius", "deg c": "celsius",
-    "c": "celsius", "celsius": "celsius", "km/h": "km/h", "kmh": "km/h", "kph": "km/h",
-    "rpm": "rpm", "1/min": "rpm", "min-1": "rpm", "v": "V", "mv": "mV", "a": "A", "ma": "mA",
-    "kw": "kW", "w": "W", "kwh": "kWh", "wh": "Wh", "kpa": "kPa", "pa": "Pa", "bar": "bar",
-    "mbar": "mbar", "l": "l", "l/h": "l/h", "km": "km", "m": "m", "cm": "cm", "mm": "mm",
-    "kg": "kg", "g": "g", "s": "s", "ms": "ms", "min": "min", "h": "h", "hr": "h", "nm": "Nm",
-    "n.m": "Nm", "deg": "degrees", "°": "degrees", "degrees": "degrees", "deg/s": "degrees/s",
-    "°/s": "degrees/s", "m/s": "m/s", "m/s2": "m/s^2", "m/s^2": "m/s^2", "m/s²": "m/s^2",
-    "hz": "Hz", "km/l": "km/l",
-}  # fmt: skip
-"""Units that DBC files have, in lower case, by what VSS calls them."""
 
 
 class Compiled(NamedTuple):
@@ -140,7 +129,7 @@ class _Table:
             )
             return
         rows: dict[str, list[str]] = {}
-        when: list[str] = []
+        tables: dict[str, list[str]] = {}
         selectors = [signal for signal in message.signals if signal.is_multiplexer]
         if len(selectors) > 1:
             names = ", ".join(signal.name for signal in selectors)
@@ -153,12 +142,16 @@ class _Table:
             if fault:
                 self.wrong.append(f"message {message.name} signal {signal.name}: {fault}")
             elif not signal.is_multiplexer:
-                self._row(message, signal, rows, when)
+                self._row(message, signal, rows, tables)
         if rows:
-            self._group(message, pgn, rows, selectors, when)
+            self._group(message, pgn, rows, selectors, tables)
 
     def _row(
-        self, message: Message, signal: Signal, rows: dict[str, list[str]], when: list[str]
+        self,
+        message: Message,
+        signal: Signal,
+        rows: dict[str, list[str]],
+        tables: dict[str, list[str]],
     ) -> None:
         where = f"message {message.name} signal {signal.name}"
         spn = signal.spn or 0
@@ -179,7 +172,12 @@ class _Table:
         row = [str(spn), _quoted(path), _quoted(at), *cells, _quoted(" ".join(meaning.split()))]
         rows.setdefault(kind, []).append(f"    [{', '.join(row)}],")
         if signal.multiplexer_ids:
-            when.append(f"{_quoted(path)} = {sorted(signal.multiplexer_ids)}")
+            ids = sorted(signal.multiplexer_ids)
+            tables.setdefault("when", []).append(f"{_quoted(path)} = {ids}")
+        converted = CONVERTED.get((signal.unit or "").strip().lower())
+        if kind == "numbers" and converted:
+            factor, unit = map(_quoted, converted)
+            tables.setdefault("stated", []).append(f"{_quoted(path)} = [{factor}, {unit}]")
         self.signals += 1
 
     def _group(
@@ -188,7 +186,7 @@ class _Table:
         pgn: int,
         rows: dict[str, list[str]],
         selectors: list[Signal],
-        when: list[str],
+        tables: dict[str, list[str]],
     ) -> None:
         name = f"custom_{re.sub('[^a-z0-9]+', '_', message.name.lower())}"
         while name in self._names:
@@ -204,8 +202,8 @@ class _Table:
             self.lines.append(f"multiplexer = {_quoted(at)}")
         for kind, lines in rows.items():
             self.lines += [f"{kind} = [", *lines, "]"]
-        if when:
-            self.lines += [f"[{name}.when]", *when]
+        for key, lines in tables.items():
+            self.lines += [f"[{name}.{key}]", *lines]
 
 
 def _fault(signal: Signal) -> str:
@@ -234,13 +232,16 @@ def _cells(signal: Signal, where: str, notes: list[str]) -> tuple[str, list[str]
     if plain and signal.length <= 8 and signal.choices:
         return "codes", ["[]"]
     wanted = (signal.unit or "").strip()
-    unit = _UNITS.get(wanted.lower())
+    factor, unit = CONVERTED.get(wanted.lower(), ("1", UNITS.get(wanted.lower())))
+    if factor != "1":
+        unit = wanted
     if unit is None:
         notes.append(f"{where}: VSS has no unit {wanted!r}; it is stated without one")
     low, high = signal.minimum, signal.maximum
     limits = "[]"
     if low is not None and high is not None and low < high:
-        limits = f"[{float(low)!r}, {float(high)!r}]"
+        times = math.degrees(1) if factor == "180/pi" else float(Fraction(factor))
+        limits = f"[{low * times!r}, {high * times!r}]"
     scale, offset = _quoted(_fraction(signal.scale) or ""), _quoted(_fraction(signal.offset) or "")
     return "numbers", [scale, offset, _quoted(unit or ""), str(_KEEP), limits]
 

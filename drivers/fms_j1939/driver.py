@@ -107,6 +107,7 @@ class FmsConfig(DriverConfig, frozen=True):
             identity=identity,
             overlay_file=self.overlay,
             dbc_file=self.dbc,
+            own=[group for group in FmsJ1939.groups if group not in GROUPS],
         )
 
 
@@ -182,6 +183,7 @@ class FmsJ1939(Driver[FmsConfig]):
             except DeviceUnavailable:
                 _emit(ctx, boottime_ms(), receiver.gone())
                 raise
+        # A recording goes on where the device is only away for a while.
         self._stopped.set()
 
     def _listen(self, ctx: Context, bus: Bus, receiver: Receiver) -> None:

@@ -6,14 +6,14 @@ can be put together. It keeps card numbers out of the cloud, no more.
 
 from __future__ import annotations
 
-import hmac
 import logging
 import os
 from pathlib import Path
 from typing import Any, Literal
 
 from agent.sdk import State
-from drivers.fms_j1939.spn import Pgn, Reading, Spn, text_state
+from drivers.fms_j1939.raw_classes import text_state
+from drivers.fms_j1939.spn import Pgn, Reading, Spn
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,9 @@ class Identity:
         """What is stated of a card's identification."""
         if self.mode == "plain":
             return "".join(chr(c) if 0x20 <= c < 0x7F else "." for c in card)
+        # Here, not above: it loads OpenSSL, 3 MB that a bus without DI needs not.
+        import hmac
+
         return _PREFIX + hmac.digest(self._key, card, "sha256").hex()[:_DIGITS]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from agent.sdk import Datatype, Scalar, Signal, State
-from drivers.fms_j1939.spn import Composer, Pgn, Reading, Spn, raw_state
+from drivers.fms_j1939.raw_classes import raw_state
+from drivers.fms_j1939.spn import Composer, Pgn, Reading, Spn
 
 _ROWS = 8
 _COMPONENTS = 16

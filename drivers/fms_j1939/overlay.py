@@ -7,7 +7,6 @@ lists numbers or paths to leave out, `off = true` leaves out the group.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -115,12 +114,16 @@ def check(name: str, section: object) -> None:
         raise ValueError(f"{name}: expected a group [{name}], got {section!r}")
     for key, value in section.items():
         if key not in _KEYS:
+            import difflib
+
             near = difflib.get_close_matches(key, _KEYS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"expected one of {_words(_KEYS)}"
             raise ValueError(f"[{name}] {key}: unknown key, {hint}")
         what = _wrong(key, value)
         if what:
             raise ValueError(f"[{name}] {key}: expected {what}, got {value!r}")
+    if "multiplexer" in section and section.get("texts"):
+        raise ValueError(f"[{name}] texts: a group with a multiplexer takes none")
     for _ in rows.parameters(name, section):
         pass
 

@@ -101,7 +101,7 @@ def _parameter(kind: str, cells: Mapping[str, Any], section: Mapping[str, Any]) 
     signal = cells["signal"]
     byte, bit, bits = _place(cells["at"])
     if kind == "texts":
-        shape = Shape(cells["form"])
+        shape = _form(cells["form"], section)
     else:
         shape = KIND_OF[kind]
         if bits > MAX_BITS:
@@ -134,6 +134,15 @@ def _parameter(kind: str, cells: Mapping[str, Any], section: Mapping[str, Any]) 
         fallback=any(one and one in section.get("fallback", ()) for one in name),
         source="" if number else section.get("about", "unverified"),
     )
+
+
+def _form(form: object, section: Mapping[str, Any]) -> Shape:
+    """The shape of a text row; drivers' cards have a layout of their own."""
+    if form == "identifier" and section.get("layout") == "drivers":
+        return Shape.IDENTIFIER
+    if form in ("text", "vin", "version"):
+        return Shape(form)
+    raise ValueError(f"form: expected text, vin or version, got {form!r}")
 
 
 def _exception(section: Mapping[str, Any], key: str, name: tuple[int, str]) -> Any:

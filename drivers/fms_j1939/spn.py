@@ -1,8 +1,4 @@
-"""What an SPN is, and how its raw value becomes a value, a state or neither.
-
-The classes are those of SAE J1939-71 and are judged on the raw value, never on the scaled one: for
-two bytes or more the top byte decides, so 0xFE00 is an error although its low byte is 0.
-"""
+"""What an SPN is, how its raw value becomes a reading, and the parameter groups they stand in."""
 
 from __future__ import annotations
 
@@ -14,10 +10,7 @@ from fractions import Fraction
 from typing import NamedTuple, Protocol
 
 from agent.sdk import CHANGE, Datatype, Group, Scalar, Signal, State, Thinning
-
-LAST_VALID_BYTE = 0xFA
-ERROR_BYTE = 0xFE
-NOT_AVAILABLE_BYTE = 0xFF
+from drivers.fms_j1939.raw_classes import raw_state, text_state
 
 
 class Shape(StrEnum):
@@ -27,6 +20,7 @@ class Shape(StrEnum):
     CODE = "code"
     INTEGER = "integer"
     NUMBER = "number"
+    TEXT = "text"
     VIN = "vin"
     VERSION = "version"
     IDENTIFIER = "identifier"
@@ -35,39 +29,14 @@ class Shape(StrEnum):
     """No parameter of its own: a signal made of the whole message."""
 
 
-TEXTS = frozenset({Shape.VIN, Shape.VERSION, Shape.IDENTIFIER})
+TEXTS = frozenset({Shape.TEXT, Shape.VIN, Shape.VERSION, Shape.IDENTIFIER})
 """Shapes that are read from bytes, up to a `*` or the end, and not from a raw number."""
 
+_PRINTABLE = re.compile(r"[ -~]+")
 _TEXT_FORM = {
     Shape.VIN: (17, re.compile(r"[A-HJ-NPR-Z0-9]{17}")),
     Shape.VERSION: (4, re.compile(r"[0-9]{4}")),
 }
-
-
-def raw_state(raw: int, bits: int) -> State | None:
-    """Why a raw value of `bits` bits is no value; None where it is one.
-
-    Below 8 bits the two highest codes are error and not available. From 8 bits on the top byte
-    decides: FF not available, FE error, FB to FD implausible (parameter specific and reserved).
-    """
-    if bits < 8:
-        highest = (1 << bits) - 1
-        if raw < highest - 1 or bits < 2:
-            return None
-        return State.NOT_AVAILABLE if raw == highest else State.ERROR
-    top = raw >> bits - 8
-    if top <= LAST_VALID_BYTE:
-        return None
-    if top == NOT_AVAILABLE_BYTE:
-        return State.NOT_AVAILABLE
-    return State.ERROR if top == ERROR_BYTE else State.IMPLAUSIBLE
-
-
-def text_state(text: bytes) -> State | None:
-    """Why ASCII is no text, by its first byte (00 error, FF not available); None where it is."""
-    if not text or text[0] == NOT_AVAILABLE_BYTE:
-        return State.NOT_AVAILABLE
-    return State.ERROR if text[0] == 0 else None
 
 
 class Reading(NamedTuple):
@@ -203,14 +172,10 @@ class Spn:
     def _judge(self, raw: int) -> Reading:
         state = State.IMPLAUSIBLE if raw in self.reserved else raw_state(raw, self.bits)
         if state is not None:
-            special = self.special
-            if special is not None and special.raw == raw:
-                return self.reading(None, state, stated=special.stated)
-            return self.reading(None, state)
-        if self.shape is Shape.SWITCH:
-            return self.reading(bool(raw))
-        if self.shape is Shape.CODE:
-            return self.reading(raw)
+            told = self.special if self.special and self.special.raw == raw else None
+            return self.reading(None, state, stated=told.stated if told else None)
+        if self.shape in (Shape.SWITCH, Shape.CODE):
+            return self.reading(bool(raw) if self.shape is Shape.SWITCH else raw)
         counts = raw * self._times + self._plus
         if self.shape is Shape.INTEGER:
             return self._bounded(counts, counts)
@@ -239,12 +204,12 @@ class Spn:
         )
 
     def read_text(self, payload: bytes) -> Reading:
-        """The reading of a vehicle identification or version; `*` ends it.
+        """The reading of ASCII; `*` ends it.
 
         Some senders append junk before the `*`: what is longer than the form has is cut off. Text
-        that has not the form (17 characters of a VIN, 4 digits) is a value, not plausible.
+        that has not the form (17 characters of a VIN, 4 digits, printable) is not plausible.
         """
-        length, form = _TEXT_FORM[self.shape]
+        length, form = _TEXT_FORM.get(self.shape, (self.bits // 8, _PRINTABLE))
         text = payload[self.byte - 1 :].partition(b"*")[0][:length]
         state = text_state(text)
         if state is not None:
@@ -300,7 +265,7 @@ class Pgn:
             for spn in spns
             if spn.shape not in TEXTS
         ]
-        self._texts = [spn for spn in spns if spn.shape in _TEXT_FORM]
+        self._texts = [spn for spn in spns if spn.shape in TEXTS]
 
     def signals(self) -> list[Signal]:
         """What the group declares."""

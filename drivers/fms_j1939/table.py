@@ -58,7 +58,10 @@ def parameter_groups(
         number = section["pgn"]
         if number in found:
             raise ValueError(f"[{name}] pgn: {number} is [{found[number].group.name}] already")
-        found[number] = _pgn(name, section, _LAYOUTS[layout], identity)
+        if layout != "drivers" and section == sections().get(name):
+            found[number] = _unchanged(name)
+        else:
+            found[number] = _pgn(name, section, _LAYOUTS[layout], identity)
     _check_paths(found.values())
     return MappingProxyType(found)
 
@@ -71,6 +74,13 @@ def _check_paths(pgns: Iterable[Pgn]) -> None:
             if path in seen:
                 raise ValueError(f"[{pgn.group.name}] {path} is declared in [{seen[path]}] already")
             seen[path] = pgn.group.name
+
+
+@functools.cache
+def _unchanged(name: str) -> Pgn:
+    """A group as spns.toml has it: made once for all instances, it has no state of its own."""
+    section = sections()[name]
+    return _pgn(name, section, _LAYOUTS[section.get("layout", "")], None)
 
 
 def _pgn(

@@ -78,12 +78,20 @@ def test_what_is_wrong_stands_at_its_key_once(process: Brain, tmp_path: Path) ->
 
 def test_more_signals_than_a_driver_can_tell_of(process: Brain, tmp_path: Path) -> None:
     config = write(tmp_path)
-    rows = ",".join(
-        f'[0, "Vehicle.Bus.Custom.Long{n}", "{n % 8 + 1}.1:2", "{"long " * 40}"]'
-        for n in range(300)
-    )
+    row = '[0, "Vehicle.Bus.Custom.Long{}", "1.1:2", "' + "long " * 40 + '"]'
+    rows = ",".join(row.format(n) for n in range(300))
     (tmp_path / "over.toml").write_text(f"[roof]\npgn = 65301\nswitches = [{rows}]\n")
     done = process("check", "--config", config)
     assert done.code == 2
     assert "drivers.fms  it declares signals of" in done.err
     assert "declare fewer signals or shorter meanings" in done.err
+
+
+def test_custom_signals_may_be_arbitrated(process: Brain, tmp_path: Path) -> None:
+    rule = '\n[arbitration.speed]\norder = ["fms:Vehicle.Bus.Custom.{}"]\n'
+    config = write(tmp_path, CONFIG + rule.format("Roof.HatchOpen"))
+    assert process("check", "--config", config).code == 0
+    done = process("check", "--config", config)
+    assert (done.code, done.err) == (0, "")
+    config = write(tmp_path, CONFIG + rule.format("Roof.Hatch"))
+    assert "Vehicle.Bus.Custom.Roof.Hatch" in process("check", "--config", config).err

@@ -121,6 +121,29 @@ BO_ {ID} Axle: 8 X
     assert len(pgn.group.signals) == 3
 
 
+def test_units_that_vss_has_not_are_converted(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        f"""
+BO_ {ID} M: 8 X
+ SG_ Oil : 0|16@1+ (0.1,0) [0|10] "bar" X
+ SG_ Cell : 16|16@1+ (1,0) [2000|4500] "mV" X
+ SG_ Angle : 32|16@1+ (0.0009765625,-31.374) [-3|3] "rad" X
+""",
+    )
+    assert len(dbc.prepare(path)) == 1
+    pgn = groups(path)[65301]
+    assert [(s.unit, s.minimum, s.maximum) for s in pgn.group.signals] == [
+        ("kPa", 0, 1000),
+        ("V", 2, 4.5),
+        ("degrees", pytest.approx(-171.887, abs=1e-3), pytest.approx(171.887, abs=1e-3)),
+    ]
+    oil, cell, angle = pgn.read(bytes.fromhex("2D00740E7F81FFFF"))
+    assert (oil.value, oil.stated, oil.spn.unit) == (4.5, 450.0, "bar")
+    assert (cell.value, cell.stated) == (3700.0, 3.7)
+    assert angle.stated == pytest.approx(57.297, abs=1e-3)
+
+
 PDU1 = 0x80000000 | 0x0CEF2133
 
 

@@ -162,6 +162,29 @@ def test_a_selector(tmp_path: Path) -> None:
     assert pgn.details(b"\xf3") == {"selector": 3}
 
 
+def test_texts(tmp_path: Path) -> None:
+    pgn = configured(
+        tmp_path,
+        """
+        [x]
+        pgn = 65304
+        switches = [[0, "Vehicle.Bus.Custom.S", "1.1:2", "s"]]
+        texts = [[0, "Vehicle.Bus.Custom.T", "2.1:32", "text", "t"]]
+        """,
+    )[65304]
+
+    def said(payload: bytes) -> tuple[object, object, bool]:
+        _, text = pgn.read(payload)
+        return text.value, text.state, text.plausible
+
+    assert said(b"\xfdABCDEFG") == ("ABCD", None, True)
+    assert said(b"\xfdAB*DEFG") == ("AB", None, True)
+    assert said(b"\xfdA\x01CDEFG") == ("A\x01CD", None, False)
+    assert said(b"\xfd\xff\xff\xff\xff\xff\xff\xff") == (None, State.NOT_AVAILABLE, True)
+    assert said(b"\xfd\x00BCDEFG") == (None, State.ERROR, True)
+    assert said(b"\xfd") == (None, State.NOT_AVAILABLE, True)
+
+
 NUMBER = '"Vehicle.Bus.Custom.X", "1.1:8", "1", 0, "", [], [], "x"'
 X = "[x]\npgn = 65301\n"
 ROW = f"{X}numbers = [[0, {NUMBER}]]"
@@ -196,7 +219,12 @@ ROW = f"{X}numbers = [[0, {NUMBER}]]"
         (ROW.replace('"1"', '"-1"'), "above 0"),
         (ROW.replace("[], []", "[], [2, 1]"), "lowest"),
         (ROW.replace("[], []", "[0, 1], []"), "seconds"),
-        (X + "texts = [[0, 'Vehicle.X', '1.1:8', 'utf', 'x']]", "utf"),
+        (X + "texts = [[0, 'Vehicle.X', '1.1:8', 'utf', 'x']]", "form: expected text, vin or vers"),
+        (X + "texts = [[0, 'Vehicle.X', '1.1:8', 'identifier', 'x']]", "form: expected text"),
+        (
+            X + "multiplexer = '1.1:4'\ntexts = [[0, 'Vehicle.X', '2.1:8', 'text', 'x']]",
+            r"\[x\] texts: a group with a multiplexer takes none",
+        ),
         (X + "multiplexer = '0.1:4'", r"\[x\] multiplexer: at: 0\.1:4 is not within"),
         (X + "stated = 3", r"\[x\] stated: expected a table by SPN or path"),
         ("[td]\nnumbers = [[0, 'Vehicle.X', '1.1:8', '1', 0, '', [], [], 'x']]", "layout is fixed"),

@@ -54,6 +54,11 @@ def test_only_so_many_seconds(ring: RawRing, tmp_path: Path) -> None:
     assert recording.dump(ring, tmp_path, "can0", {"seconds": 2})["lines"] == 2
 
 
+def test_nothing_that_comes_after_it_began(ring: RawRing, tmp_path: Path) -> None:
+    ring.can_frames([(can_raw.pack(SPEED), boottime_ms() + 30_000)])
+    assert recording.dump(ring, tmp_path, "can0", {"seconds": 2})["lines"] == 2
+
+
 def test_masked_where_asked_for(ring: RawRing, tmp_path: Path) -> None:
     for mask, want in ((False, b"AB12345*"), (True, b"XXXXXXX*")):
         result = recording.dump(ring, tmp_path, "can0", {"mask": mask})
