@@ -229,9 +229,8 @@ class Contest:
         return self.began_ms is not None and now_ms - self.began_ms < self.rule.fall_back_s * 1000
 
     def _give_up(self, now_ms: int) -> bool:
-        """Nobody was ever good: say so once the first has been bad for long enough."""
-        since_ms = min((c.bad_since_ms for c in self.candidates.values()), default=now_ms)
-        if self.changed_ms is not None or now_ms - since_ms < self.rule.fall_back_s * 1000:
+        """Nobody was ever good: say so once somebody had the time to be."""
+        if self.began_ms is None or self.changed_ms is not None or self._settling(now_ms):
             return False
         return self._follow(None, now_ms, "none has been good yet")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -58,3 +59,26 @@ def test_the_sky_helps_out_while_the_bus_is_silent(run_dir: Path, simulate: Simu
     assert any(one["candidates"][0]["verdict"] in ("stale", "missing") for one in silent), silent[
         :1
     ]
+
+
+def test_another_order_applies_at_a_reload(run_dir: Path) -> None:
+    config = run_dir / "brain.toml"
+    text = 'schema = 1\n[vehicle]\nid = "bus-1"\n[uplink]\nenabled = false\n'
+    config.write_text(text)
+    where = ["--config", str(config), "--run-dir", str(run_dir)]
+    command = [sys.executable, "-m", "agent.cli.main", "run", *where]
+    coordinator = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    try:
+        wait_for_order(run_dir, "*:Vehicle.Speed")
+        config.write_text(text + '[arbitration.speed]\norder = ["*:Vehicle.Tachograph.Speed"]\n')
+        coordinator.send_signal(signal.SIGHUP)
+        wait_for_order(run_dir, "*:Vehicle.Tachograph.Speed")
+    finally:
+        coordinator.terminate()
+        assert coordinator.wait(10) == 0
+
+
+def wait_for_order(run_dir: Path, first: str) -> None:
+    deadline = time.monotonic() + 20
+    while explain(run_dir, "speed").get("order", [""])[0] != first:
+        assert time.monotonic() < deadline

@@ -143,6 +143,23 @@ def test_through_the_agent(running: Place) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_ctrl_c_leaves_a_running_driver_to_finish(running: Place) -> None:
+    terminal, behind = pty.openpty()
+    run = running.start("record", "dev", "-s", "20", stderr=behind)
+    os.close(behind)
+    said = b""
+    while b"recording 1 of 20 s" not in said:
+        said += os.read(terminal, 1000)
+    run.send_signal(signal.SIGINT)
+    assert run.wait(20) == 130
+    while b"--past 60" not in said:
+        said += os.read(terminal, 1000)
+    os.close(terminal)
+    assert run.communicate()[0] == ""
+    assert b"dev goes on recording for 1" in said
+    assert list(running.here.iterdir()) == []
+
+
 def test_without_an_agent_the_driver_runs_here(place: Place) -> None:
     out = place.here / "own.log"
     done = place.brain("record", "dev", "-s", "1", "-o", str(out))
