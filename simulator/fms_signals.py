@@ -1,4 +1,4 @@
-"""What must arrive of fuel, chassis, body, workshop, faults and an electric drive."""
+"""What must arrive of fuel, chassis, body, workshop and an electric drive."""
 
 from __future__ import annotations
 
@@ -113,24 +113,6 @@ WORKSHOP = (
     *(
         Expectation("fms", f"Vehicle.Tachograph.Driver{n}.Identifier", "change", pseudonym=True)
         for n in (1, 2)
-    ),
-)
-
-# DM1: events, judged as such, and what the driver concludes from them.
-FAULTS = (
-    *(
-        Expectation("fms", f"Vehicle.Bus.{name}", "every", on_wire=False)
-        for name in (
-            *("Dtc", "DtcDetail.Sa", "DtcDetail.Spn", "DtcDetail.Fmi", "DtcDetail.Oc"),
-            "DtcDetail.Cm",
-        )
-    ),
-    *(
-        Expectation("fms", name, "change", on_wire=False)
-        for name in (
-            "Vehicle.Diagnostics.DTCCount",
-            *(f"Vehicle.Bus.DtcLamp.{lamp}" for lamp in ("Protect", "Amber", "Red", "Mil")),
-        )
     ),
 )
 

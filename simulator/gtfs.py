@@ -155,7 +155,8 @@ class Feed:
         while line := packed.readline(LINE_MAX):
             number += 1
             total += len(line)
-            if len(line) == LINE_MAX and not line.endswith(b"\n"):
+            # zipfile may return somewhat more than was asked for.
+            if len(line) >= LINE_MAX and not line.endswith(b"\n"):
                 raise GtfsError(
                     f"{self.path}: {file} line {number}: longer than {LINE_MAX} bytes; is it CSV?"
                 )

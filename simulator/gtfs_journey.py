@@ -25,6 +25,8 @@ LOOP_M = 150.0
 """Ends that lie nearer to each other are one terminus."""
 LENGTH_MIN_M, LENGTH_MAX_M = 100.0, 150_000.0
 STOP_TO_SHAPE_M = 500.0
+FITTED_MAX = 3_000_000
+"""Stops times points of a shape: fitting them takes a few seconds then."""
 SPREAD_M = 30.0
 """Two stops are at least this far apart on the road."""
 ELEVATION_M = "20.0"
@@ -88,6 +90,11 @@ def _stop_metres(trip: Trip, line: Polyline, path: Path) -> list[float]:
         for at, place in zip(told, places, strict=True)
     ):
         return told
+    if len(places) * len(line.points) > FITTED_MAX:
+        raise GtfsError(
+            f"{path}: trip {trip.trip_id!r} has {len(places)} stops and {len(line.points)} points "
+            "without shape_dist_traveled, too many to fit. Choose another --gtfs-trip"
+        )
     found = line.in_order(places)
     for call, at in zip(trip.calls, found, strict=True):
         away = line.metres(line.point(at), call.place)

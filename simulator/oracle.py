@@ -12,6 +12,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 
 from simulator.delivered import Delivered
 from simulator.dtc_oracle import FaultEvent, judge_fault_events
@@ -37,13 +38,13 @@ def judge(
     delivered: Iterable[Delivered],
     zero_ms: int,
     *,
-    events: Iterable[FaultEvent] = (),
+    events: Iterable[FaultEvent] | None = None,
     late_ms: int = 0,
 ) -> Verdict:
     """Judge a finished run. `zero_ms` is the boot time of world second 0, at speed 1.
 
-    `events`: the delivered events of trouble codes. `late_ms`: how much later than elsewhere a
-    value may be captured; for a slow machine.
+    `events`: the delivered events of trouble codes, None: they are not judged. `late_ms`: how much
+    later than elsewhere a value may be captured; for a slow machine.
     """
     slack_ms = SLACK_MS + late_ms
     verdict = Verdict()
@@ -54,7 +55,8 @@ def judge(
         values.sort(key=lambda v: v.at_ms)
     deaf = {source: ledger.deaf(source) for source in {key[0] for key in ledger.runs}}
     _judge_fixes(ledger, by_signal, deaf, slack_ms, verdict)
-    judge_fault_events(ledger, events, deaf, slack_ms, verdict)
+    if events is not None:
+        judge_fault_events(ledger, events, deaf, slack_ms, verdict)
     for (source, signal), raw in sorted(ledger.runs.items()):
         spec = BY_SIGNAL.get((source, signal))
         if spec is None:
@@ -219,7 +221,7 @@ def _judge_inventions(
 ) -> None:
     runs = ledger.runs.get((source, signal), [])
     others = ledger.alternatives.get((source, signal), [])
-    settled = _settled(runs) if others else []
+    settled = _settled(runs, ledger.openings.get(source, [])) if others else []
     spec = BY_SIGNAL.get((source, signal))
     tolerance = spec.tolerance if spec is not None else 0.0
     seen: dict[tuple[int, Scalar], tuple[str, int]] = {}
@@ -246,8 +248,11 @@ def _written(runs: list[Run], value: Delivered, slack_ms: int, tolerance: float)
     return False
 
 
-def _settled(runs: Iterable[Run]) -> list[tuple[int, int]]:
-    """Spans in which a signal had been heard without a pause for SETTLED_MS."""
+def _settled(runs: Iterable[Run], openings: Iterable[int]) -> list[tuple[int, int]]:
+    """Spans in which one reader had heard a signal without a pause for SETTLED_MS.
+
+    `openings`: when the port was opened, by a reader that knew nothing yet.
+    """
     spans: list[tuple[int, int]] = []
     for run in runs:
         if not run.heard:
@@ -256,7 +261,13 @@ def _settled(runs: Iterable[Run]) -> list[tuple[int, int]]:
             spans[-1] = (spans[-1][0], run.last_ms)
         else:
             spans.append((run.first_ms, run.last_ms))
-    return [(start + SETTLED_MS, end) for start, end in spans if end - start > SETTLED_MS]
+    settled: list[tuple[int, int]] = []
+    for start_ms, end_ms in spans:
+        news = sorted({start_ms, *(at for at in openings if start_ms < at <= end_ms)})
+        for new_ms, until_ms in pairwise([*news, end_ms + 1]):
+            if new_ms + SETTLED_MS < until_ms:
+                settled.append((new_ms + SETTLED_MS, until_ms - 1))
+    return settled
 
 
 def _same(a: Scalar, b: Scalar, tolerance: float) -> bool:

@@ -84,10 +84,17 @@ def _extend(
     if not best:
         return [cost for cost, _ in spot], [0] * len(spot)
     costs, way = [], []
-    least = 0
-    for i, (cost, _) in enumerate(spot):
-        if best[i][0] < best[least][0]:
-            least = i
-        costs.append(best[least][0] + cost)
-        way.append(least)
+    least = 0  # of the segments before
+    for i, (cost, at) in enumerate(spot):
+        before, before_at = best[i]
+        back_m = max(0.0, before_at - at)
+        before += back_m * back_m
+        if i > 0 and best[i - 1][0] < best[least][0]:
+            least = i - 1
+        if i > 0 and best[least][0] < before:
+            costs.append(best[least][0] + cost)
+            way.append(least)
+        else:
+            costs.append(before + cost)
+            way.append(i)
     return costs, way

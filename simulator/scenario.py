@@ -71,7 +71,8 @@ def arguments(argv: list[str]) -> Scenario:
         action="append",
         default=[],
         metavar="can=FILE|nmea=FILE",
-        help="a capture through the same wire, instead of the simulated device",
+        help="a capture through the same wire, instead of the simulated device: "
+        "candump, ASC, BLF, TRC, MF4, CSV; a receiver's log; gzipped or not",
     )
     parser.add_argument("--vehicle", metavar="KIND", help=f"{' or '.join(KINDS)} ({KINDS[0]})")
     parser.add_argument(
@@ -182,7 +183,10 @@ def _replay(texts: list[str]) -> dict[str, Path]:
     for text in texts:
         kind, _, name = text.partition("=")
         if kind not in SOURCE_OF_REPLAY or not name:
-            raise Misuse(f"--replay {text!r}: expected can=FILE (candump -L) or nmea=FILE")
+            raise Misuse(
+                f"--replay {text!r}: expected can=FILE (candump, ASC, BLF, TRC, MF4, CSV) "
+                "or nmea=FILE (a receiver's log)"
+            )
         path = Path(name)
         if not path.is_file():
             raise Misuse(f"--replay {text}: {path}: no such file")

@@ -10,7 +10,7 @@ from simulator.expectation import change as _change
 from simulator.expectation import counter as _counter
 from simulator.expectation import every as _every
 from simulator.expectation import sampled as _sampled
-from simulator.fms_signals import BODY, CHASSIS, ELECTRIC, FAULTS, FUEL, WORKSHOP
+from simulator.fms_signals import BODY, CHASSIS, ELECTRIC, FUEL, WORKSHOP
 
 GNSS = (
     _every("gnss", "Vehicle.CurrentLocation.Latitude", 1e-7),
@@ -21,7 +21,18 @@ GNSS = (
     _sampled("gnss", "Vehicle.Bus.Gnss.Satellites", 10, 0, 1),
     _sampled("gnss", "Vehicle.Bus.Gnss.Hdop", 10, 0.2, 0.01),
     *_change("gnss", "Vehicle.CurrentLocation.GNSSReceiver.FixType"),
+    Expectation("gnss", "Vehicle.Bus.Gnss.HorizontalAccuracy", "sampled", 10, 1, on_wire=False),
+    Expectation("gnss", "Vehicle.Bus.Gnss.IsPlausible", "change", on_wire=False),
+    Expectation("gnss", "Vehicle.Bus.Gnss.IsDeadReckoning", "change", on_wire=False),
     _sampled("gnss", "Vehicle.Bus.Utc", 60, 0, 1),
+    Expectation("gnss", "Vehicle.Bus.Gnss.UtcUncertainty", "sampled", 60, 50, on_wire=False),
+    Expectation("gnss", "Vehicle.Bus.Gnss.WeekRollover", "change", on_wire=False),
+    Expectation("gnss", "Vehicle.Bus.Gnss.SatellitesInView", "sampled", 10, 2, on_wire=False),
+    Expectation("gnss", "Vehicle.Bus.Gnss.SignalStrength", "sampled", 10, 2, on_wire=False),
+    Expectation("gnss", "Vehicle.Bus.Gnss.AntennaState", "change", on_wire=False),
+    Expectation("gnss", "Vehicle.Bus.Gnss.JammingState", "change", on_wire=False),
+    Expectation("gnss", "Vehicle.Bus.Gnss.JammingLevel", "sampled", 10, 10, on_wire=False),
+    Expectation("gnss", "Vehicle.Bus.Gnss.FusionState", "change", on_wire=False),
     _counter("gnss", "Vehicle.Bus.Gnss.SentencesRead"),
     _counter("gnss", "Vehicle.Bus.Gnss.SentencesRejected"),
 )
@@ -120,7 +131,7 @@ FMS = (
     Expectation("fms", "Vehicle.Bus.DtcLamp.Mil", "change", on_wire=False),
 )
 
-EXPECTATIONS = GNSS + FMS + FUEL + CHASSIS + BODY + WORKSHOP + FAULTS
+EXPECTATIONS = GNSS + FMS + FUEL + CHASSIS + BODY + WORKSHOP
 """What `brain signals` lists as long as no configuration adds to it."""
 
 BY_SIGNAL = {(one.source, one.path): one for one in EXPECTATIONS + ELECTRIC}

@@ -1,8 +1,9 @@
-"""A recorded file of a receiver -> its fixes as plain mappings, for `brain decode`."""
+"""A recorded file of a receiver or of gpsd -> its fixes as plain mappings, for `brain decode`."""
 
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -10,37 +11,55 @@ from pathlib import Path
 
 from drivers.gnss_nmea0183.epoch import Fix
 from drivers.gnss_nmea0183.fix import FixDecoder
+from drivers.gnss_nmea0183.gpsd import MAX_LINE, GpsdDecoder
+from drivers.gnss_nmea0183.plausibility import JumpGuard
 
 _CHUNK = 65_536
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_REPORT = re.compile(rb'[^#{]*\{[^\n]*"class"\s*:\s*"TPV"')
 
 
 def decode_file(path: Path) -> Iterator[Mapping[str, object]]:
     """One mapping a fix, in the order of the file; `.gz` is read as well.
 
-    A file has no pauses, so an epoch ends where the time changes. Raises ValueError where the file
-    is a broken gzip or holds no sentence at all, OSError where it cannot be read.
+    Reads NMEA 0183, UBX, both mixed, and the JSON of gpsd; a file that holds reports of gpsd is
+    read for them alone. What a logger wrote before a sentence on its line, comments and noise are
+    passed over. Where not one sentence has a checksum, whole lines without are taken. A file has no
+    pauses, so an epoch ends where the time changes. Dates stay as they are stated: week rollovers
+    are for live receivers. Raises ValueError where the file is a broken gzip or holds nothing of
+    all that, OSError where it cannot be read.
     """
+    if _has_reports(path):
+        yield from _fixes(path, GpsdDecoder())
+        return
     decoder = FixDecoder()
-    for data in _chunks(path):
-        for fix in decoder.feed(data, 0):
-            yield describe(fix)
-    last = decoder.quiet()
-    if last is not None:
-        yield describe(last)
+    yield from _fixes(path, decoder)
+    if decoder.sentences_read == 0:
+        decoder = FixDecoder(unsealed=True)
+        yield from _fixes(path, decoder)
     if decoder.sentences_read == 0:
         raise ValueError(
-            f"{path}: no NMEA 0183 sentence with a right checksum in it; "
-            "expected lines like $GPRMC,...*5A (binary protocols such as UBX are not read)"
+            f"{path}: no NMEA 0183 sentence with a right checksum, no UBX frame and no report of "
+            'gpsd in it; expected lines like $GPRMC,...*5A or {"class":"TPV",...}'
         )
 
 
-def describe(fix: Fix) -> dict[str, object]:
+def _fixes(path: Path, decoder: FixDecoder | GpsdDecoder) -> Iterator[Mapping[str, object]]:
+    guard = JumpGuard()
+    for data in _chunks(path):
+        for fix in decoder.feed(data, 0):
+            yield describe(fix, guard.step(fix))
+    for fix in decoder.quiet():
+        yield describe(fix, guard.step(fix))
+
+
+def describe(fix: Fix, plausible: bool | None = None) -> dict[str, object]:
     """A fix as `brain decode` prints it; None where unknown.
 
     `time` is RFC 3339 UTC with milliseconds; the leap second 23:59:60 is the second after it.
+    `plausible` is there where it is False: the vehicle cannot have come there from where it was.
     """
-    return {
+    line: dict[str, object] = {
         "time": None if fix.utc_ms is None else _rfc3339(fix.utc_ms),
         "lat": fix.latitude,
         "lon": fix.longitude,
@@ -51,6 +70,9 @@ def describe(fix: Fix) -> dict[str, object]:
         "satellites": fix.satellites,
         "hdop": fix.hdop,
     }
+    if plausible is False:
+        line["plausible"] = False
+    return line
 
 
 def _rfc3339(utc_ms: int) -> str:
@@ -59,6 +81,17 @@ def _rfc3339(utc_ms: int) -> str:
     except OverflowError:
         return "9999-12-31T23:59:59.999Z"
     return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _has_reports(path: Path) -> bool:
+    """Whether a line that is no comment holds a TPV report of gpsd."""
+    held = b""
+    for data in _chunks(path):
+        *lines, held = (held + data).split(b"\n")
+        if any(_REPORT.match(line) for line in lines):
+            return True
+        held = held[-MAX_LINE:]
+    return _REPORT.match(held) is not None
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -5,14 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
+from drivers.gnss_nmea0183.sky import Satellite
 from drivers.gnss_nmea0183.statements import Statement
 
-POSITION_KINDS = frozenset({"RMC", "GGA", "GNS", "GLL"})
+POSITION_KINDS = frozenset({"RMC", "GGA", "GNS", "GLL", "PVT", "SOL", "PUBX"})
 """Sentences that say whether there is a position: an epoch without any of them is no fix at all."""
 
 # Where two sentences of an epoch state the same thing, the first of these kinds is believed: RMC
-# and ZDA carry the date that belongs to their time, GLL is often cut to fewer decimals.
-_RANK = ("RMC", "GGA", "GNS", "ZDA", "GLL", "VTG", "GSA")
+# and ZDA carry the date that belongs to their time, GLL is often cut to fewer decimals. UBX (PVT,
+# SOL) is not rounded to minutes and knots.
+_RANK = (
+    *("PVT", "RMC", "GGA", "GNS", "PUBX", "SOL", "ZDA", "TIMEGPS", "PUBX04"),
+    *("GLL", "VTG", "GSA", "GST", "DOP"),
+)
+_MAY_DENY = ("PVT", "RMC", "GGA", "SOL")
+_USED_MAX = 255
+_COUNTS_TO = 12
 
 # eXplorist 210 and Magellan 315 round the time of one fix differently: 20.303 s in GLL, 20.30 s in
 # RMC. The fastest receivers give 50 fixes a second.
@@ -32,7 +40,8 @@ class Fix:
     nobody says, then `mode_known` is False); position, altitude, speed and heading are None without
     a fix. `utc_ms` since 1970, None where time or date
     are unknown; `utc_proven` once the receiver had a fix with that date, before that its clock may
-    say anything. `rtk`: corrected by a ground station.
+    say anything. `rtk`: corrected by a ground station. `accuracy_m`: the receiver's own estimate,
+    horizontal. `reckoned`: by dead reckoning alone.
     """
 
     at: int
@@ -48,6 +57,8 @@ class Fix:
     satellites: int | None = None
     hdop: float | None = None
     rtk: bool = False
+    accuracy_m: float | None = None
+    reckoned: bool = False
 
 
 class Epoch:
@@ -59,9 +70,12 @@ class Epoch:
         self.lead: tuple[str, str] | None = None
         """Talker and kind of the first sentence about a position."""
         self._said: dict[str, Statement] = {}
+        self._used: set[Satellite] = set()
 
     def add(self, statement: Statement) -> None:
         """Take a statement. Where constellations report apart, the one that has a fix counts."""
+        if len(self._used) <= _USED_MAX:
+            self._used |= statement.used
         known = self._said.get(statement.kind)
         if known is None or not _stronger(known, statement):
             self._said[statement.kind] = statement
@@ -95,21 +109,29 @@ class Epoch:
     def has_fix(self) -> bool:
         """Whether the receiver has a position.
 
-        RMC, GGA and GSA each can say no; GNS and GLL are asked where neither RMC nor GGA spoke.
-        Only GSA can vouch for a doubtful position.
+        RMC, GGA, PVT, SOL and GSA each can say no; GNS, GLL and PUBX are asked where none of them
+        spoke. Only a stated dimension can vouch for a doubtful position.
         """
         stated = self.stated_dimension()
         doubtful = any(s.doubtful for s in self._said.values())
         if stated == 1 or (doubtful and stated is None):
             return False
         claims = {kind: s.fix for kind, s in self._said.items() if kind in POSITION_KINDS}
-        first = [claims[kind] for kind in ("RMC", "GGA") if kind in claims]
+        first = [claims[kind] for kind in _MAY_DENY if kind in claims]
         return all(first) if first else any(claims.values())
 
     def stated_dimension(self) -> int | None:
-        """1, 2 or 3 as GSA says, None without it."""
-        gsa = self._said.get("GSA")
-        return gsa.dimension if gsa is not None else None
+        """1, 2 or 3 as the receiver says, None where it does not."""
+        said = (self._said.get(kind) for kind in ("PVT", "SOL", "GSA", "PUBX"))
+        return next((s.dimension for s in said if s is not None and s.dimension is not None), None)
+
+    def satellites(self) -> int | None:
+        """Satellites used: as stated, and where a receiver stops counting at 12, as GSA lists."""
+        counts = [s.satellites for s in self._said.values() if s.satellites is not None]
+        listed = min(len(self._used), 99)
+        if counts and max(counts) != _COUNTS_TO:
+            return max(counts)
+        return max([listed, *counts]) if counts or listed else None
 
     def concluded_dimension(self) -> int | None:
         """3 where four satellites give an altitude, else None."""

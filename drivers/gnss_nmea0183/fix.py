@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections import deque
+from dataclasses import replace
+from typing import Literal
 
+from drivers.gnss_nmea0183.condition import Condition, parse_txt
 from drivers.gnss_nmea0183.epoch import POSITION_KINDS, Epoch, Fix, same_time
-from drivers.gnss_nmea0183.sentences import SentenceReader
+from drivers.gnss_nmea0183.line import Frame, LineReader, Sentence
+from drivers.gnss_nmea0183.sky import Listing, Sky, parse_gsv
 from drivers.gnss_nmea0183.statements import Statement, parse
+from drivers.gnss_nmea0183.ubx import Said, UbxReader
+from drivers.gnss_nmea0183.utc import Dating
 
-DAY_MS = 86_400_000
-_DAY_0 = date(1970, 1, 1).toordinal()
-
-# A date stated by RMC or ZDA serves the epochs after it as long as their times follow each other
-# within this span, over midnight too.
-DATE_LASTS_MS = 3_600_000
-# AC12 dates its ZDA a second ahead of the position it goes with.
-DATE_AHEAD_MS = 10_000
+Protocol = Literal["auto", "nmea", "ubx"]
 
 # Epochs with the time of the last one are repetitions and not given again. A receiver at 10 Hz that
 # writes whole seconds repeats 9 times; one that goes on has a clock that stands still: no fix.
@@ -25,26 +24,35 @@ REPEATS_MAX = 10
 # them and nothing else will never say whether its fix has 2 or 3 dimensions.
 UNSTATED_MAX = 3
 
+_CONDITIONS = ("antenna", "jamming", "jamming_percent", "fusion")
+
+
+# Two receivers on one line take turns: what each of them says late belongs to its own last epoch.
+RECEIVERS_MAX = 2
+
 
 class FixDecoder:
-    """Puts the sentences with one UTC time of day together to one fix.
+    """Puts the sentences and frames with one UTC time of day together to one fix.
 
     An epoch is complete when a sentence has another time or when the caller says that the line is
     quiet, and is given once: what comes after that with the same time is late and is dropped.
+    `protocol`: what is read of a line, "auto" for both. `sky` and `condition` say what else was
+    told; `condition_news` is for the caller to take back.
     """
 
-    def __init__(self) -> None:
-        self._reader = SentenceReader()
+    def __init__(self, protocol: Protocol = "auto", *, unsealed: bool = False) -> None:
+        self._protocol = protocol
+        self._reader = LineReader(unsealed=unsealed)
         self.reset()
 
     @property
     def sentences_read(self) -> int:
-        """Sentences with the right checksum, of any kind."""
+        """Sentences and frames with the right checksum, of any kind."""
         return self._reader.read
 
     @property
     def sentences_rejected(self) -> int:
-        """Beginnings of a sentence that none followed: noise, wrong checksum, too long."""
+        """Beginnings that none followed: noise, wrong checksum, too long."""
         return self._reader.rejected
 
     def reset(self) -> None:
@@ -53,37 +61,58 @@ class FixDecoder:
         self._epoch: Epoch | None = None
         self._burst_at: int | None = None
         self._in_burst = False
-        self._given_ms: int | None = None
-        self._given_lead: tuple[str, str] | None = None
+        self._given: deque[tuple[int, tuple[str, str]]] = deque(maxlen=RECEIVERS_MAX)
         self._repeats = 0
         self._stated: int | None = None
         self._concluded: int | None = None
         self._unstated = 0
-        self._last_utc: tuple[int, int, bool] | None = None
+        self._dating = Dating()
+        self._ubx = UbxReader()
+        self.sky = Sky()
+        self.condition = Condition()
+        self.condition_news = False
 
     def feed(self, data: bytes, at: int) -> list[Fix]:
         """The fixes that `data` completes. `at` stamps these bytes; it comes back in `Fix.at`."""
         if data and not self._in_burst:
             self._in_burst, self._burst_at = True, at
+        return self._read(self._reader.feed(data, at))
+
+    def quiet(self) -> list[Fix]:
+        """The line has been quiet for a while: the fixes of the epochs that this completes."""
+        fixes = self._read(self._reader.quiet())
+        self._in_burst, self._burst_at = False, None
+        last = self._close()
+        return fixes if last is None else [*fixes, last]
+
+    def _read(self, pieces: list[Sentence | Frame]) -> list[Fix]:
         fixes: list[Fix] = []
-        for sentence in self._reader.feed(data, at):
-            statement = parse(sentence.body)
-            if statement is not None:
-                fix = self._take(statement, sentence.at)
+        for piece in pieces:
+            said = self._said(piece)
+            if isinstance(said, Listing):
+                self.sky.take(said)
+            elif isinstance(said, Condition):
+                told = {name: v for name in _CONDITIONS if (v := getattr(said, name)) is not None}
+                self.condition, self.condition_news = replace(self.condition, **told), True
+            elif said is not None:
+                fix = self._take(said, piece.at)
                 if fix is not None:
                     fixes.append(fix)
         return fixes
 
-    def quiet(self) -> Fix | None:
-        """The line has been quiet for a while: the fix of the epoch that this completes, if any."""
-        self._in_burst, self._burst_at = False, None
-        return self._close()
+    def _said(self, piece: Sentence | Frame) -> Said | None:
+        if isinstance(piece, Frame):
+            return None if self._protocol == "nmea" else self._ubx.read(piece)
+        if self._protocol == "ubx":
+            return None
+        return parse(piece.body) or parse_gsv(piece.body) or parse_txt(piece.body)
 
     def _take(self, statement: Statement, at: int) -> Fix | None:
-        if same_time(statement.time_ms, self._given_ms):
-            if self._epoch is not None and self._epoch.time_ms is None:
-                self._epoch = None
-            return self._repeated(statement, at)
+        for given_ms, lead in self._given:
+            if same_time(statement.time_ms, given_ms):
+                if self._epoch is not None and self._epoch.time_ms is None:
+                    self._epoch = None
+                return self._repeated(statement, lead, at)
         fix = None
         if self._epoch is not None and self._epoch.is_over_at(statement):
             fix = self._close()
@@ -94,8 +123,8 @@ class FixDecoder:
         self._epoch.add(statement)
         return fix
 
-    def _repeated(self, statement: Statement, at: int) -> Fix | None:
-        if (statement.talker, statement.kind) == self._given_lead:
+    def _repeated(self, statement: Statement, lead: tuple[str, str], at: int) -> Fix | None:
+        if (statement.talker, statement.kind) == lead:
             self._repeats += 1
             if self._repeats >= REPEATS_MAX:
                 return Fix(at, mode=1)
@@ -107,13 +136,18 @@ class FixDecoder:
             return None
         said = epoch.ordered()
         time_ms = next((s.time_ms for s in said if s.time_ms is not None), None)
+        day = epoch.date()
         if epoch.lead is None:
-            self._utc(epoch, time_ms, fixed=False)
+            self._dating.step(time_ms, day, fixed=False)
             return None
-        self._given_ms, self._given_lead, self._repeats = time_ms, epoch.lead, 0
+        self._repeats = 0
+        if time_ms is not None:
+            self._given.append((time_ms, epoch.lead))
+        self.sky.next_epoch()
         fixed = epoch.has_fix()
-        utc_ms, proven = self._utc(epoch, time_ms, fixed)
-        satellites = max((s.satellites for s in said if s.satellites is not None), default=None)
+        settled = not any(s.unresolved for s in said)
+        utc_ms, proven = self._dating.step(time_ms, day, fixed=fixed, settled=settled)
+        satellites = epoch.satellites()
         hdop = next((s.hdop for s in said if s.hdop is not None), None)
         if not fixed:
             self._stated = self._concluded = None
@@ -135,6 +169,8 @@ class FixDecoder:
             satellites=satellites,
             hdop=hdop,
             rtk=any(s.rtk for s in said if s.kind in POSITION_KINDS),
+            accuracy_m=next((s.accuracy_m for s in said if s.accuracy_m is not None), None),
+            reckoned=any(s.reckoned for s in said if s.kind in POSITION_KINDS),
         )
 
     def _mode(self, epoch: Epoch) -> tuple[int, bool]:
@@ -150,22 +186,3 @@ class FixDecoder:
             return mode, True
         self._unstated += 1
         return 2, self._unstated > UNSTATED_MAX
-
-    def _utc(self, epoch: Epoch, time_ms: int | None, fixed: bool) -> tuple[int | None, bool]:
-        """UTC of an epoch in ms since 1970 and whether a fix stood behind its date."""
-        if time_ms is None:
-            return None, False
-        carried, proven = None, False
-        if self._last_utc is not None:
-            last_utc_ms, last_time_ms, proven = self._last_utc
-            step_ms = (time_ms - last_time_ms + DAY_MS // 2) % DAY_MS - DAY_MS // 2
-            if -DATE_AHEAD_MS <= step_ms <= DATE_LASTS_MS:
-                carried = last_utc_ms + step_ms
-        day = epoch.date()
-        utc_ms = carried if day is None else (day.toordinal() - _DAY_0) * DAY_MS + time_ms
-        if utc_ms is None:
-            self._last_utc = None
-            return None, False
-        proven = fixed or (proven and utc_ms == carried)
-        self._last_utc = (utc_ms, time_ms, proven)
-        return utc_ms, proven

@@ -1,9 +1,13 @@
-"""A serial port with a receiver at its far end: opened exclusively, its failures in plain words."""
+"""A serial port with a receiver at its far end: opened exclusively, its failures in plain words.
+
+There is no writing: what the receiver sends by itself is all that is known of it.
+"""
 
 from __future__ import annotations
 
 import errno
 import termios
+from collections.abc import Sequence
 from types import TracebackType
 
 import serial
@@ -63,15 +67,24 @@ class Port:
             raise self.unavailable("gone while reading. Was the receiver unplugged?") from error
         return data
 
+    def switch(self, baud: int) -> None:
+        """Read on at another rate; what has arrived stays."""
+        try:
+            self._serial.baudrate = baud
+        except (OSError, ValueError, termios.error) as error:
+            raise self.unavailable(f"baud rate {baud} cannot be set: {error}") from error
+        self.baud = baud
+
     def unavailable(self, reason: str) -> DeviceUnavailable:
         """The exception for `reason`, naming the port."""
         return DeviceUnavailable(f"GNSS port {self.name}: {reason}", path=self.name)
 
-    def noise(self, nbytes: int, span_ms: int) -> DeviceUnavailable:
-        """Many bytes and no sentence among them."""
+    def noise(self, nbytes: int, span_ms: int, tried: Sequence[int] = ()) -> DeviceUnavailable:
+        """Many bytes and no sentence among them, at any of the rates that were tried."""
+        rates = "/".join(map(str, tried)) or str(self.baud)
         return self.unavailable(
-            f"{nbytes} bytes in {span_ms / 1000:.0f} s and no valid NMEA sentence; "
-            f"is the baud rate right? (baud = {self.baud}; does the receiver speak NMEA 0183?)"
+            f"{nbytes} bytes in {span_ms / 1000:.0f} s and no valid NMEA sentence or UBX frame; "
+            f"is the baud rate right? (baud = {rates}; does the receiver speak NMEA 0183 or UBX?)"
         )
 
     def silence(self, span_ms: int) -> DeviceUnavailable:

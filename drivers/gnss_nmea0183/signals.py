@@ -1,9 +1,8 @@
-"""The signals that a receiver states, and a fix as their values."""
+"""The signals that a receiver states, in the groups in which they are emitted."""
 
 from __future__ import annotations
 
-from agent.sdk import CHANGE, EVERY, Datatype, Group, Scalar, Signal, State, sampled
-from drivers.gnss_nmea0183.epoch import Fix
+from agent.sdk import CHANGE, EVERY, Datatype, Group, Signal, sampled
 
 LATITUDE = "Vehicle.CurrentLocation.Latitude"
 LONGITUDE = "Vehicle.CurrentLocation.Longitude"
@@ -13,7 +12,18 @@ SPEED = "Vehicle.Bus.Gnss.Speed"
 SATELLITES = "Vehicle.Bus.Gnss.Satellites"
 HDOP = "Vehicle.Bus.Gnss.Hdop"
 FIX_TYPE = "Vehicle.CurrentLocation.GNSSReceiver.FixType"
+ACCURACY = "Vehicle.Bus.Gnss.HorizontalAccuracy"
+PLAUSIBLE = "Vehicle.Bus.Gnss.IsPlausible"
+RECKONED = "Vehicle.Bus.Gnss.IsDeadReckoning"
 UTC = "Vehicle.Bus.Utc"
+UTC_UNCERTAINTY = "Vehicle.Bus.Gnss.UtcUncertainty"
+ROLLOVER = "Vehicle.Bus.Gnss.WeekRollover"
+IN_VIEW = "Vehicle.Bus.Gnss.SatellitesInView"
+STRENGTH = "Vehicle.Bus.Gnss.SignalStrength"
+ANTENNA = "Vehicle.Bus.Gnss.AntennaState"
+JAMMING = "Vehicle.Bus.Gnss.JammingState"
+JAMMING_LEVEL = "Vehicle.Bus.Gnss.JammingLevel"
+FUSION = "Vehicle.Bus.Gnss.FusionState"
 SENTENCES_READ = "Vehicle.Bus.Gnss.SentencesRead"
 SENTENCES_REJECTED = "Vehicle.Bus.Gnss.SentencesRejected"
 
@@ -29,7 +39,7 @@ FIX = Group(
             -90,
             90,
             10_000_000,
-            "NMEA RMC, GGA, GNS, GLL",
+            "NMEA RMC, GGA, GNS, GLL; UBX NAV-PVT, NAV-SOL; gpsd TPV",
         ),
         Signal(
             LONGITUDE,
@@ -40,7 +50,7 @@ FIX = Group(
             -180,
             180,
             10_000_000,
-            "NMEA RMC, GGA, GNS, GLL",
+            "NMEA RMC, GGA, GNS, GLL; UBX NAV-PVT, NAV-SOL; gpsd TPV",
         ),
         Signal(
             ALTITUDE,
@@ -48,7 +58,7 @@ FIX = Group(
             "m",
             "Antenna altitude above mean sea level.",
             sampled(10, 2),
-            source="NMEA GGA, GNS",
+            source="NMEA GGA, GNS; UBX NAV-PVT; gpsd TPV",
         ),
         Signal(
             HEADING,
@@ -58,7 +68,7 @@ FIX = Group(
             sampled(1, 2),
             0,
             360,
-            source="NMEA RMC, VTG",
+            source="NMEA RMC, VTG; UBX NAV-PVT; gpsd TPV",
         ),
         Signal(
             SPEED,
@@ -68,7 +78,7 @@ FIX = Group(
             sampled(1, 0.5),
             0,
             steps_per_unit=1000,
-            source="NMEA RMC, VTG",
+            source="NMEA RMC, VTG; UBX NAV-PVT; gpsd TPV",
         ),
         Signal(
             SATELLITES,
@@ -78,7 +88,7 @@ FIX = Group(
             sampled(10),
             0,
             99,
-            source="NMEA GGA, GNS",
+            source="NMEA GGA, GNS, GSA; UBX NAV-PVT, NAV-SOL; gpsd SKY",
         ),
         Signal(
             HDOP,
@@ -88,7 +98,7 @@ FIX = Group(
             sampled(10, 0.2),
             0.01,
             89.99,
-            source="NMEA GGA, GNS, GSA",
+            source="NMEA GGA, GNS, GSA; UBX NAV-DOP; gpsd SKY",
         ),
         Signal(
             FIX_TYPE,
@@ -96,15 +106,132 @@ FIX = Group(
             "",
             "NONE, TWO_D, THREE_D; with _GROUND_BASED_AUGMENTATION behind it under RTK.",
             CHANGE,
-            source="NMEA GSA, GGA, GNS",
+            source="NMEA GSA, GGA, GNS; UBX NAV-PVT, NAV-SOL; gpsd TPV",
         ),
+        Signal(
+            ACCURACY,
+            Datatype.FLOAT,
+            "m",
+            "Horizontal accuracy as the receiver estimates it.",
+            sampled(10, 1),
+            0,
+            source="UBX NAV-PVT, NAV-SOL; NMEA GST, PUBX 00; gpsd eph",
+        ),
+    ),
+)
+
+TIME = Group(
+    "time",
+    (
         Signal(
             UTC,
             Datatype.INT64,
             "ms",
-            "UTC of the fix since 1970, once the receiver had a fix on that date.",
+            "UTC since 1970 at the capture time of the record, once a fix stood behind its date.",
             sampled(60),
-            source="NMEA RMC, ZDA",
+            source="NMEA RMC, ZDA; UBX NAV-PVT, NAV-TIMEGPS; gpsd TPV",
+        ),
+    ),
+)
+
+QUALITY = Group(
+    "quality",
+    (
+        Signal(
+            PLAUSIBLE,
+            Datatype.BOOLEAN,
+            "",
+            "Whether the bus can have come here from the last believed position.",
+            CHANGE,
+            source="driver",
+        ),
+        Signal(
+            RECKONED,
+            Datatype.BOOLEAN,
+            "",
+            "Whether the position is by dead reckoning alone; VSS has no fix type for that.",
+            CHANGE,
+            source="NMEA GGA, RMC, GNS; UBX NAV-PVT; gpsd status",
+        ),
+        Signal(
+            UTC_UNCERTAINTY,
+            Datatype.UINT32,
+            "ms",
+            "How much earlier than its capture time that moment may have been.",
+            sampled(60, 50),
+            source="driver",
+        ),
+        Signal(
+            ROLLOVER,
+            Datatype.BOOLEAN,
+            "",
+            "Whether the receiver's date was wrong by a multiple of 1024 weeks and was corrected.",
+            CHANGE,
+            source="driver",
+        ),
+    ),
+)
+
+SKY = Group(
+    "sky",
+    (
+        Signal(
+            IN_VIEW,
+            Datatype.UINT8,
+            "",
+            "Satellites in view, all constellations.",
+            sampled(10, 2),
+            source="NMEA GSV; UBX NAV-SAT, NAV-SVINFO; gpsd SKY",
+        ),
+        Signal(
+            STRENGTH,
+            Datatype.FLOAT,
+            "",  # VSS has no dB-Hz
+            "Mean C/N0 of the best four satellites in dB-Hz, a missing one counting as 0.",
+            sampled(10, 2),
+            0,
+            99,
+            source="NMEA GSV; UBX NAV-SAT, NAV-SVINFO; gpsd SKY",
+        ),
+    ),
+)
+
+CONDITION = Group(
+    "condition",
+    (
+        Signal(
+            ANTENNA,
+            Datatype.STRING,
+            "",
+            "ok, open, short or unknown; the worst of several antennas.",
+            CHANGE,
+            source="UBX MON-RF, MON-HW; NMEA TXT",
+        ),
+        Signal(
+            JAMMING,
+            Datatype.STRING,
+            "",
+            "ok, warning (fix ok), critical (no fix) or unknown.",
+            CHANGE,
+            source="UBX MON-RF, MON-HW",
+        ),
+        Signal(
+            JAMMING_LEVEL,
+            Datatype.FLOAT,
+            "percent",
+            "Strength of a narrow-band disturber.",
+            sampled(10, 10),
+            0,
+            100,
+            source="UBX MON-RF, MON-HW; gpsd TPV jam",
+        ),
+        Signal(
+            FUSION,
+            Datatype.STRING,
+            "",
+            "Part of wheel ticks and inertial sensors: initializing, fusion, suspended, disabled.",
+            CHANGE,
+            source="UBX ESF-STATUS",
         ),
     ),
 )
@@ -116,7 +243,7 @@ RECEIVER = Group(
             SENTENCES_READ,
             Datatype.UINT32,
             "",
-            "Sentences with the right checksum since the driver started.",
+            "Sentences and frames with the right checksum since the driver started.",
             sampled(5),
             source="driver",
         ),
@@ -124,39 +251,9 @@ RECEIVER = Group(
             SENTENCES_REJECTED,
             Datatype.UINT32,
             "",
-            "Sentences dropped since then: noise, wrong checksum, too long.",
+            "What was dropped since then: noise, wrong checksum, too long.",
             sampled(5),
             source="driver",
         ),
     ),
 )
-
-_FIX_TYPE = {1: "NONE", 2: "TWO_D", 3: "THREE_D"}
-_POSITION = (LATITUDE, LONGITUDE, ALTITUDE, HEADING, SPEED)
-
-
-def fix_type(fix: Fix) -> str:
-    """The VSS word. NMEA "differential" does not say whether satellites or a ground station helped,
-    so only RTK, which needs a ground station, gets a longer word.
-    """
-    word = _FIX_TYPE[fix.mode]
-    return f"{word}_GROUND_BASED_AUGMENTATION" if fix.rtk and fix.mode > 1 else word
-
-
-def values_of(fix: Fix) -> tuple[dict[str, Scalar], dict[str, State]]:
-    """Values and states of group `fix`. No fix is a state: what it took away is `not_available`."""
-    stated = {
-        LATITUDE: fix.latitude,
-        LONGITUDE: fix.longitude,
-        ALTITUDE: fix.altitude_m,
-        HEADING: fix.heading,
-        SPEED: fix.speed_kmh,
-        SATELLITES: fix.satellites,
-        HDOP: fix.hdop,
-        UTC: fix.utc_ms if fix.utc_proven else None,
-    }
-    values: dict[str, Scalar] = {path: v for path, v in stated.items() if v is not None}
-    if fix.mode_known:
-        values[FIX_TYPE] = fix_type(fix)
-    states = dict.fromkeys(_POSITION, State.NOT_AVAILABLE) if fix.mode == 1 else {}
-    return values, states

@@ -10,23 +10,18 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from math import hypot
 from types import MappingProxyType
 
-KMH_PER_KNOT = 1.852
+from drivers.gnss_nmea0183.fields import Fields, calendar_date
+from drivers.gnss_nmea0183.sky import Satellite, constellation
 
-_NUMBER = re.compile(r"[+-]?(?:\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})", re.ASCII)
-_COUNT = re.compile(r"\d{1,2}", re.ASCII)
-_TIME = re.compile(r"(\d\d)(\d\d)(\d\d)(?:\.(\d{0,12}))?", re.ASCII)
-_DATE = re.compile(r"(\d\d)(\d\d)(\d\d(?:\d\d)?)", re.ASCII)
 _DATE_IN_FIELDS = re.compile(r"(\d{1,2}),(\d{1,2}),(\d{4})", re.ASCII)
-_ANGLE = re.compile(r"(\d{1,3}?)(\d\d(?:\.\d{0,12})?)", re.ASCII)
-_FIRST_YEAR_OF_TWO_DIGITS = 80  # GPS time begins in 1980
 
-# BT-451 sends 99.99, Jackson Labs 99.00, SkyTraq 0.00 for "unknown".
-_DOP_MIN, _DOP_MAX = 0.01, 89.99
-
+_VALID = frozenset("AD")  # D: some write "differential" there
 _QUALITIES = frozenset("123456789")
 _BY_SATELLITE = frozenset("12345")
+_PUBX_DIMENSION = {"DR": 2, "G2": 2, "D2": 2, "RK": 3, "G3": 3, "D3": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +31,9 @@ class Statement:
     `time_ms`: UTC time of day, up to 86,400,999 in a leap second. `fix`: whether the receiver
     claims a position; `latitude` and `longitude` (degrees, north and east positive) are there only
     where it does, and `doubtful` says that too few satellites stand behind it. `dimension`: 1 no
-    fix, 2 or 3 (GSA). `altitude_m` is above mean sea level.
+    fix, 2 or 3 (GSA). `altitude_m` is above mean sea level, `accuracy_m` the receiver's own
+    horizontal estimate. `used`: the satellites of GSA. `reckoned`: dead reckoning alone.
+    `unresolved`: the receiver says that it does not know the leap seconds yet.
     """
 
     talker: str
@@ -54,86 +51,13 @@ class Statement:
     dimension: int | None = None
     rtk: bool = False
     doubtful: bool = False
+    accuracy_m: float | None = None
+    used: frozenset[Satellite] = frozenset()
+    reckoned: bool = False
+    unresolved: bool = False
 
 
-class _Fields:
-    """The fields of a sentence by number, field 0 being its address; beyond the end is empty."""
-
-    def __init__(self, body: str) -> None:
-        self._fields = body.split(",")
-        self.count = len(self._fields)
-
-    def text(self, index: int) -> str:
-        return self._fields[index] if index < self.count else ""
-
-    def number(self, index: int) -> float | None:
-        text = self.text(index)
-        return float(text) if _NUMBER.fullmatch(text) else None
-
-    def count_of(self, index: int) -> int | None:
-        text = self.text(index)
-        return int(text) if _COUNT.fullmatch(text) else None
-
-    def time_ms(self, index: int) -> int | None:
-        """`hhmmss.sss`; second 60 only where leap seconds are inserted, at 23:59."""
-        match = _TIME.fullmatch(self.text(index))
-        if match is None:
-            return None
-        hour, minute, second = int(match[1]), int(match[2]), int(match[3])
-        leap = second == 60 and (hour, minute) == (23, 59)
-        if hour > 23 or minute > 59 or (second > 59 and not leap):
-            return None
-        fraction_ms = int(((match[4] or "") + "000")[:3])
-        return ((hour * 60 + minute) * 60 + second) * 1000 + fraction_ms
-
-    def date(self, index: int) -> date | None:
-        """`ddmmyy` (1980 to 2079) or `ddmmyyyy`."""
-        match = _DATE.fullmatch(self.text(index))
-        if match is None:
-            return None
-        year = int(match[3])
-        if len(match[3]) == 2:
-            year += 1900 if year >= _FIRST_YEAR_OF_TWO_DIGITS else 2000
-        return _date(year, int(match[2]), int(match[1]))
-
-    def position(self, index: int) -> tuple[float, float] | None:
-        """`ddmm.mmmm,N,dddmm.mmmm,E` from field `index` on, as degrees rounded to 1e-7."""
-        latitude = self._angle(index, "N", "S", 90)
-        longitude = self._angle(index + 2, "E", "W", 180)
-        return None if latitude is None or longitude is None else (latitude, longitude)
-
-    def _angle(self, index: int, positive: str, negative: str, limit: int) -> float | None:
-        match = _ANGLE.fullmatch(self.text(index))
-        side = self.text(index + 1)
-        if match is None or side not in (positive, negative):
-            return None
-        minutes = float(match[2])
-        degrees = round(int(match[1]) + minutes / 60, 7)
-        if minutes >= 60 or degrees > limit:
-            return None
-        return degrees if side == positive else -degrees
-
-    def hdop(self, index: int) -> float | None:
-        value = self.number(index)
-        return value if value is not None and _DOP_MIN <= value <= _DOP_MAX else None
-
-    def speed_kmh(self, index: int) -> float | None:
-        knots = self.number(index)
-        return None if knots is None or knots < 0 else round(knots * KMH_PER_KNOT, 3)
-
-    def heading(self, index: int) -> float | None:
-        value = self.number(index)
-        return value if value is not None and 0 <= value <= 360 else None
-
-
-def _date(year: int, month: int, day: int) -> date | None:
-    try:
-        return date(year, month, day)
-    except ValueError:
-        return None
-
-
-def _rmc(talker: str, f: _Fields) -> Statement:
+def _rmc(talker: str, f: Fields) -> Statement:
     """time, A/V, position, knots, course, date, variation (2), mode, navigational status.
 
     Status V states no date: receivers without a fix invent one (SiRF-II, MTK3301). Mode N is no
@@ -141,22 +65,24 @@ def _rmc(talker: str, f: _Fields) -> Statement:
     beside each good position, because it means "this receiver does not judge safety".
     """
     mode = f.text(12)
-    position = f.position(3) if f.text(2) == "A" and mode != "N" else None
+    valid = f.text(2) in _VALID
+    position = f.position(3) if valid and mode != "N" else None
     return Statement(
         talker,
         "RMC",
         time_ms=f.time_ms(1),
-        date=f.date(9) if f.text(2) == "A" else None,
+        date=f.date(9) if valid else None,
         fix=position is not None,
         latitude=position[0] if position else None,
         longitude=position[1] if position else None,
         speed_kmh=f.speed_kmh(7) if position else None,
         heading=f.heading(8) if position else None,
         rtk=mode in ("R", "F"),
+        reckoned=mode == "E",
     )
 
 
-def _gga(talker: str, f: _Fields) -> Statement:
+def _gga(talker: str, f: Fields) -> Statement:
     """time, position, quality, satellites, HDOP, altitude, M, geoid, M, age, station.
 
     Quality 0 or none is no fix; 4 and 5 are RTK; 6 is dead reckoning, which is a position. Some
@@ -178,11 +104,12 @@ def _gga(talker: str, f: _Fields) -> Statement:
         satellites=satellites,
         hdop=f.hdop(8),
         rtk=quality in ("4", "5"),
+        reckoned=quality == "6",
         doubtful=few and quality in _BY_SATELLITE and talker in ("GP", "GN"),
     )
 
 
-def _gns(talker: str, f: _Fields) -> Statement:
+def _gns(talker: str, f: Fields) -> Statement:
     """time, position, one mode letter a constellation, satellites, HDOP, altitude, geoid, ...
 
     A fix as soon as one constellation gives one.
@@ -200,12 +127,13 @@ def _gns(talker: str, f: _Fields) -> Statement:
         satellites=f.count_of(7),
         hdop=f.hdop(8),
         rtk="R" in modes or "F" in modes,
+        reckoned="E" in modes and not modes.strip("NE"),
     )
 
 
-def _gll(talker: str, f: _Fields) -> Statement:
+def _gll(talker: str, f: Fields) -> Statement:
     """position, time, A/V, mode (from NMEA 2.3 on)."""
-    position = f.position(1) if f.text(6) == "A" and f.text(7) != "N" else None
+    position = f.position(1) if f.text(6) in _VALID and f.text(7) != "N" else None
     return Statement(
         talker,
         "GLL",
@@ -214,10 +142,11 @@ def _gll(talker: str, f: _Fields) -> Statement:
         latitude=position[0] if position else None,
         longitude=position[1] if position else None,
         rtk=f.text(7) in ("R", "F"),
+        reckoned=f.text(7) == "E",
     )
 
 
-def _vtg(talker: str, f: _Fields) -> Statement:
+def _vtg(talker: str, f: Fields) -> Statement:
     """course, T, magnetic course, M, knots, N, km/h, K, mode. Mode N states nothing."""
     valid = f.text(9) != "N"
     return Statement(
@@ -228,39 +157,98 @@ def _vtg(talker: str, f: _Fields) -> Statement:
     )
 
 
-def _gsa(talker: str, f: _Fields) -> Statement:
+def _gsa(talker: str, f: Fields) -> Statement:
     """M/A, dimension, 12 satellites, PDOP, HDOP, VDOP, constellation (from NMEA 4.1 on).
 
     CH-4701 lists 24 satellites: then the numbers are not where they should be and are left alone.
     """
     dimension = f.text(2)
+    usual = f.count in (18, 19)
+    numbers = [n for i in range(3, 15) if usual and (n := f.number_of(i))]
     return Statement(
         talker,
         "GSA",
-        hdop=f.hdop(16) if f.count in (18, 19) else None,
+        hdop=f.hdop(16) if usual else None,
         dimension=int(dimension) if dimension in ("1", "2", "3") else None,
+        used=frozenset((constellation(talker, f.text(18), n), n) for n in numbers),
     )
 
 
-def _zda(talker: str, f: _Fields) -> Statement:
-    """time, day, month, year of four digits, zone (2)."""
+def _zda(talker: str, f: Fields) -> Statement:
+    """time, day, month, year of four digits, zone (2). The time is UTC whatever the zone says."""
     match = _DATE_IN_FIELDS.fullmatch(f"{f.text(2)},{f.text(3)},{f.text(4)}")
-    stated = _date(int(match[3]), int(match[2]), int(match[1])) if match else None
+    stated = calendar_date(int(match[3]), int(match[2]), int(match[1])) if match else None
     return Statement(talker, "ZDA", time_ms=f.time_ms(1), date=stated)
 
 
-_READERS: Mapping[str, Callable[[str, _Fields], Statement]] = MappingProxyType(
-    {"RMC": _rmc, "GGA": _gga, "GNS": _gns, "GLL": _gll, "VTG": _vtg, "GSA": _gsa, "ZDA": _zda}
+def _gst(talker: str, f: Fields) -> Statement:
+    """time, RMS of the ranges, error ellipse (3), standard deviations north, east, up in metres."""
+    north, east = f.number(6), f.number(7)
+    accuracy = None
+    if north is not None and east is not None and north >= 0 and east >= 0:
+        accuracy = round(hypot(north, east), 3)
+    return Statement(talker, "GST", time_ms=f.time_ms(1), accuracy_m=accuracy)
+
+
+def _pubx_position(f: Fields) -> Statement:
+    """u-blox: 00, time, position, height over the ellipsoid, status, accuracies (2), km/h, course,
+    ..., HDOP at 15, satellites at 18.
+    """
+    status = f.text(8)
+    position = f.position(3) if status in _PUBX_DIMENSION else None
+    accuracy, kmh = f.number(9), f.number(11)
+    return Statement(
+        "P",
+        "PUBX",
+        time_ms=f.time_ms(2),
+        fix=position is not None,
+        latitude=position[0] if position else None,
+        longitude=position[1] if position else None,
+        speed_kmh=kmh if position and kmh is not None and kmh >= 0 else None,
+        heading=f.heading(12) if position else None,
+        satellites=f.count_of(18),
+        hdop=f.hdop(15),
+        dimension=_PUBX_DIMENSION[status] if position else 1,
+        accuracy_m=accuracy if position and accuracy is not None and accuracy >= 0 else None,
+        reckoned=status == "DR",
+    )
+
+
+def _pubx_clock(f: Fields) -> Statement:
+    """u-blox: 04, time, ddmmyy, time of week, week, leap seconds ("16D": the firmware's guess)."""
+    return Statement(
+        "P", "PUBX04", time_ms=f.time_ms(2), date=f.date(3), unresolved=f.text(6).endswith("D")
+    )
+
+
+_READERS: Mapping[str, Callable[[str, Fields], Statement]] = MappingProxyType(
+    {
+        "RMC": _rmc,
+        "GGA": _gga,
+        "GNS": _gns,
+        "GLL": _gll,
+        "VTG": _vtg,
+        "GSA": _gsa,
+        "ZDA": _zda,
+        "GST": _gst,
+    }
+)
+_PUBX_READERS: Mapping[str, Callable[[Fields], Statement]] = MappingProxyType(
+    {"00": _pubx_position, "04": _pubx_clock}
 )
 
 
 def parse(body: str) -> Statement | None:
     """What the sentence `body` (between `$` and `*`) states; None where it is not of our kinds.
 
-    All talkers count: GP, GN, GL, GA, GB, BD, GQ, QZ, GI, IN, Quectel's PQ.
+    All talkers count: GP, GN, GL, GA, GB, BD, GQ, QZ, GI, IN, Quectel's PQ. Of the proprietary
+    sentences only u-blox's PUBX,00 and PUBX,04 are read.
     """
-    address, comma, _ = body.partition(",")
+    address, comma, rest = body.partition(",")
+    if address == "PUBX":
+        own = _PUBX_READERS.get(rest[:2])
+        return own(Fields(body)) if own is not None and rest[2:3] == "," else None
     reader = _READERS.get(address[2:])
     if reader is None or not comma or len(address) != 5:
         return None
-    return reader(address[:2], _Fields(body))
+    return reader(address[:2], Fields(body))

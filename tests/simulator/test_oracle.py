@@ -148,3 +148,108 @@ def test_a_kill_while_the_coordinator_was_down_takes_the_ring_along() -> None:
     assert ledger.deaf("fms") == [(ZERO_MS + 3_000, ZERO_MS + 10_500)]
     ledger.kills[:] = [("fms", ZERO_MS + 11_500)]
     assert ledger.deaf("fms") == [(ZERO_MS + 9_500, ZERO_MS + 11_500)]
+
+
+ODOMETER = "Vehicle.TraveledDistance"
+ANGLE = "Vehicle.Chassis.SteeringWheel.Angle"
+DRIVER = "Vehicle.Tachograph.Driver1.Identifier"
+
+
+def two_odometers(better_until_s: int = 30) -> Ledger:
+    """A fine odometer that stops at some time, and a coarse one beside it."""
+    entries = []
+    for second in range(30):
+        if second < better_until_s:
+            entries.append(heard(second, "fms", (ODOMETER, 1_000.0 + 5 * second)))
+        emission = Emission("fms", second + 0.5, b"x\r", alternatives=((ODOMETER, 990.0),))
+        at_ms = ZERO_MS + second * 1_000 + 500
+        entries.append(Heard(emission, at_ms, ZERO_MS - 60_000))
+    return world(entries)
+
+
+@pytest.mark.parametrize(
+    ("better_until_s", "at_s", "invented"),
+    [
+        (30, 0.6, 0),  # the better one may not have been heard yet
+        (30, 4.5, 0),
+        (30, 5.5, 1),
+        (30, 20.5, 1),
+        (10, 9.0, 1),
+        (10, 20.5, 0),  # it is gone
+    ],
+)
+def test_an_alternative_is_to_be_believed_only_alone(
+    better_until_s: int, at_s: float, invented: int
+) -> None:
+    verdict = judge(two_odometers(better_until_s), [value(at_s, "fms", ODOMETER, 990.0)], ZERO_MS)
+    assert sum(verdict.invented.values()) == invented, verdict.examples
+
+
+@pytest.mark.parametrize(("at_s", "invented"), [(9.0, 1), (14.0, 0), (22.0, 0), (27.0, 1)])
+def test_a_pause_of_the_better_one_makes_room_for_the_other(at_s: float, invented: int) -> None:
+    entries = [
+        heard(second, "fms", (ODOMETER, 1_000.0 + 5 * second))
+        for second in range(30)
+        if not 10 <= second < 20
+    ]
+    ledger = world(entries)
+    ledger.enter(
+        Heard(
+            Emission("fms", second, b"x\r", alternatives=((ODOMETER, 990.0),)),
+            ZERO_MS + second * 1_000,
+            ZERO_MS - 60_000,
+        )
+        for second in range(30)
+    )
+    verdict = judge(ledger, [value(at_s, "fms", ODOMETER, 990.0)], ZERO_MS)
+    assert sum(verdict.invented.values()) == invented, verdict.examples
+
+
+@pytest.mark.parametrize(("at_s", "invented"), [(11.0, 1), (13.5, 0), (16.5, 0), (19.5, 1)])
+def test_a_reader_that_was_restarted_knows_no_better(at_s: float, invented: int) -> None:
+    entries = []
+    for second in range(30):
+        emission = Emission(
+            *("fms", second, b"x\r", ((ODOMETER, 1_000.0),)), alternatives=((ODOMETER, 990.0),)
+        )
+        opened = ZERO_MS - 60_000 if second < 12 else ZERO_MS + 12_300
+        entries.append(Heard(emission, ZERO_MS + second * 1_000, opened))
+    # The writing of second 12 came while the port was closed; nobody wrote then.
+    del entries[12]
+    verdict = judge(world(entries), [value(at_s, "fms", ODOMETER, 990.0)], ZERO_MS)
+    assert sum(verdict.invented.values()) == invented, verdict.examples
+
+
+def test_an_alternative_is_no_fact() -> None:
+    emission = Emission("fms", 1, b"x\r", alternatives=((BRAKE, True),))
+    ledger = world([Heard(emission, ZERO_MS + 1_000, ZERO_MS - 60_000)])
+    assert judge(ledger, [], ZERO_MS).facts == {}
+
+
+@pytest.mark.parametrize(("off", "invented"), [(0.0, 0), (0.00009, 0), (0.0002, 1)])
+def test_an_irrational_conversion_has_its_tolerance(off: float, invented: int) -> None:
+    ledger = world([heard(s, "fms", (ANGLE, 12.3456)) for s in range(5)])
+    arrived = [value(2.1, "fms", ANGLE, 12.3456 + off)]
+    assert sum(judge(ledger, arrived, ZERO_MS).invented.values()) == invented
+
+
+@pytest.mark.parametrize(
+    ("delivered", "missing", "invented"),
+    [
+        ([(0, "p1"), (10, "p2"), (20, "p1")], 0, 0),
+        ([(0, "p1"), (10, "p1"), (20, "p1")], 1, 1),  # one for two
+        ([(0, "p1"), (10, "p2"), (20, "p3")], 1, 1),  # two for one
+        ([(0, "Ada"), (10, "p2"), (20, "p1")], 1, 1),  # the true name
+        ([(0, "Ada"), (10, "p2"), (20, "Ada")], 2, 2),
+        ([(0, "p1"), (10, "p2")], 1, 0),
+    ],
+)
+def test_pseudonyms_stand_for_one_driver_each(
+    delivered: list[tuple[float, str]], missing: int, invented: int
+) -> None:
+    names = ["Ada"] * 10 + ["Bob"] * 10 + ["Ada"] * 10
+    ledger = world([heard(s, "fms", (DRIVER, name)) for s, name in enumerate(names)])
+    arrived = [value(at_s + 0.1, "fms", DRIVER, name) for at_s, name in delivered]
+    verdict = judge(ledger, arrived, ZERO_MS)
+    assert verdict.missing == {"fms": missing}, verdict.examples
+    assert sum(verdict.invented.values()) == invented, verdict.examples

@@ -83,7 +83,10 @@ def states(stated: list[Record], path: str = SPEED) -> list[tuple[float, State]]
         # nobody; one; the better of two that begin together
         ([], []),
         (every_second(SKY, 50.0, 0, 3), [(0, GNSS)]),
-        (every_second(SKY, 50.0, 0, 20) + every_second(WHEELS, 51.0, 0, 20), [(0, GNSS), (5, FMS)]),
+        (every_second(SKY, 50.0, 0, 20) + every_second(WHEELS, 51.0, 0, 20), [(0, GNSS), (0, FMS)]),
+        (every_second(SKY, 50.0, 0, 20) + every_second(WHEELS, 51.0, 1, 20), [(0, GNSS), (1, FMS)]),
+        # a better one that comes later has to be good for 5 s
+        (every_second(SKY, 50.0, 0, 20) + every_second(WHEELS, 51.0, 2, 20), [(0, GNSS), (7, FMS)]),
         # a better one that is good for too short a time changes nothing
         (every_second(SKY, 50.0, 0, 20) + every_second(WHEELS, 51.0, 3, 7), [(0, GNSS)]),
         (

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from agent.sdk import State
 from drivers.gnss_nmea0183.epoch import Fix
 from drivers.gnss_nmea0183.fix import REPEATS_MAX, UNSTATED_MAX, FixDecoder
-from drivers.gnss_nmea0183.signals import FIX, FIX_TYPE, UTC, values_of
+from drivers.gnss_nmea0183.signals import FIX, FIX_TYPE
+from drivers.gnss_nmea0183.values import values_of
 
 Nmea = Callable[..., bytes]
 
@@ -44,10 +45,10 @@ def zda(time: str, date: str = "01,01,2024") -> str:
 def fixes(*pieces: bytes | None) -> list[Fix]:
     """All fixes of the pieces, None meaning that the line is quiet, which it also is at the end."""
     decoder = FixDecoder()
-    got: list[Fix | None] = []
+    got: list[Fix] = []
     for number, piece in enumerate((*pieces, None)):
-        got.extend([decoder.quiet()] if piece is None else decoder.feed(piece, number * 1000))
-    return [fix for fix in got if fix is not None]
+        got.extend(decoder.quiet() if piece is None else decoder.feed(piece, number * 1000))
+    return got
 
 
 WHOLE = {
@@ -112,13 +113,11 @@ def test_the_stamp_is_that_of_the_first_byte_of_the_burst(nmea: Nmea) -> None:
     assert decoder.feed(nmea("GPGSV,1,1,00"), 100) == []
     decoder.feed(first[:10], 110)
     decoder.feed(first[10:], 120)
-    fix = decoder.quiet()
-    assert fix is not None
+    (fix,) = decoder.quiet()
     assert fix.at == 100
     # Bursts without a pause between them: the stamp of the sentence that opens the epoch.
     decoder.feed(second[:10], 200)
-    (fix,) = decoder.feed(second[10:] + nmea(rmc("120002"))[:9], 210) or [decoder.quiet()]
-    assert fix is not None
+    (fix,) = decoder.feed(second[10:] + nmea(rmc("120002"))[:9], 210) or decoder.quiet()
     assert fix.at == 200
 
 
@@ -189,7 +188,7 @@ def test_a_lone_rmc_claims_no_dimension_but_many_do(nmea: Nmea) -> None:
 def test_without_a_date_there_is_no_utc(nmea: Nmea) -> None:
     (fix,) = fixes(nmea(gga("120000")))
     assert fix.utc_ms is None
-    assert UTC not in values_of(fix)[0]
+    assert not fix.utc_proven
 
 
 @pytest.mark.parametrize(
@@ -220,13 +219,39 @@ def test_utc_is_stated_once_a_fix_stood_behind_it(nmea: Nmea) -> None:
         nmea(zda("120003"), gga("120003", quality=0)),
         nmea(zda("120004", "07,04,2019"), gga("120004", quality=0)),  # the receiver's clock jumps
     )
-    assert [UTC in values_of(fix)[0] for fix in got] == [False, True, True, False]
+    assert [fix.utc_proven for fix in got] == [False, True, True, False]
 
 
 def test_a_receiver_that_gives_no_time_without_a_fix(nmea: Nmea) -> None:
     burst = nmea("GPGGA,,,,,,0,,,,M,,M,,", "GPVTG,,T,,M,,N,,K,N")
     assert [fix.mode for fix in fixes(burst * 3)] == [1, 1, 1]
     assert [fix.mode for fix in fixes(burst, None, burst, None)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("stated", "satellites"),
+    [(12, 14), (9, 9), (None, 14)],  # some stop counting at 12, some do not count
+)
+def test_satellites_of_several_lists_are_united(
+    nmea: Nmea, stated: int | None, satellites: int
+) -> None:
+    counted = gga("120000", satellites=stated) if stated else gll("120000")
+    gps = "GNGSA,A,3," + ",".join(f"{n:02d}" for n in range(1, 11)) + ",,,1.7,0.9,1.4,1"
+    glonass = "GNGSA,A,2,65,66,67,68,,,,,,,,,1.7,0.9,1.4,2"
+    again = "GNGSA,A,1,01,02,03,,,,,,,,,,1.7,0.9,1.4,1"
+    (fix,) = fixes(nmea(counted, gps, glonass, again))
+    assert (fix.mode, fix.satellites) == (3, satellites)
+
+
+def test_two_receivers_on_one_line_take_turns(nmea: Nmea) -> None:
+    """What one says while the other's epoch is open belongs to its own last fix."""
+    got = fixes(
+        nmea(
+            *(rmc("120000.00"), rmc("120000.50"), gga("120000.00"), gga("120000.50")),
+            *(rmc("120001.00"), gga("120000.00"), gga("120001.00")),
+        )
+    )
+    assert [(fix.utc_ms or 0) % 60_000 for fix in got] == [0, 500, 1000]
 
 
 def test_a_clock_that_stands_still_is_no_fix(nmea: Nmea) -> None:
@@ -244,8 +269,7 @@ def test_reset_forgets_all_but_the_counters(nmea: Nmea) -> None:
     decoder.feed(nmea(rmc("120000")) + b"$GNGGA,1200", 1)
     decoder.reset()
     decoder.feed(nmea(gga("120000")), 2)
-    fix = decoder.quiet()
-    assert fix is not None
+    (fix,) = decoder.quiet()
     assert (fix.at, fix.utc_ms, fix.speed_kmh) == (2, None, None)
     assert decoder.sentences_read == 2
 
@@ -269,9 +293,9 @@ def test_any_split_gives_the_same_fixes(
     data = noise.join(nmea(body) for body in bodies)
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     whole, split = FixDecoder(), FixDecoder()
-    want = [*whole.feed(data, 0), whole.quiet()]
+    want = [*whole.feed(data, 0), *whole.quiet()]
     got = [fix for a, b in pairwise(edges) for fix in split.feed(data[a:b], 0)]
-    assert [*got, split.quiet()] == want
+    assert [*got, *split.quiet()] == want
     assert split.sentences_rejected == whole.sentences_rejected
 
 

@@ -121,6 +121,7 @@ def said(body: str) -> dict[str, object]:
                 "longitude": -71.0316667,
                 "altitude_m": 10.8,
                 "satellites": 0,
+                "reckoned": True,
             },
         ),
         (
@@ -146,8 +147,61 @@ def said(body: str) -> dict[str, object]:
         ("GPVTG,,T,,M,0.031,N,0.058,K,A", {"speed_kmh": 0.057}),
         ("GPVTG,87.21,T,,M,0.12,N,0.2,K,N", {}),
         ("GPVTG,,,,,,,,,N", {}),
-        ("GPGSA,A,3,17,28,06,01,30,20,26,13,,,,,1.8,1.1,1.5", {"dimension": 3, "hdop": 1.1}),
-        ("GNGSA,A,3,85,68,,,,,,,,,,,1.05,0.69,0.79,2", {"dimension": 3, "hdop": 0.69}),
+        (
+            "GPGSA,A,3,17,28,,,,,,,,,,,1.8,1.1,1.5",
+            {"dimension": 3, "hdop": 1.1, "used": frozenset({("GP", 17), ("GP", 28)})},
+        ),
+        (  # NMEA 4.1: the constellation is stated
+            "GNGSA,A,3,05,68,,,,,,,,,,,1.05,0.69,0.79,3",
+            {"dimension": 3, "hdop": 0.69, "used": frozenset({("GA", 5), ("GA", 68)})},
+        ),
+        (  # before that the number says it
+            "GNGSA,A,3,05,68,,,,,,,,,,,1.05,0.69,0.79",
+            {"dimension": 3, "hdop": 0.69, "used": frozenset({("GP", 5), ("GL", 68)})},
+        ),
+        ("BDGSA,A,2,05,,,,,,,,,,,,,,", {"dimension": 2, "used": frozenset({("GB", 5)})}),
+        (  # 24 satellites (CH-4701): the numbers are not where they should be
+            "GPGSA,A,3" + ",17" * 24 + ",1.8,1.1,1.5",
+            {"dimension": 3},
+        ),
+        (
+            "GPGST,112257.00,0.387,5.0,3.8,1.791,3.0,4.0,9.7",
+            {"time_ms": 40_977_000, "accuracy_m": 5.0},
+        ),
+        ("GPGST,112257.00,,,,,,,", {"time_ms": 40_977_000}),
+        (
+            "PUBX,00,081350.00,4717.113210,N,00833.915187,E,546.589,G3,2.1,2.0,0.007,77.52,"
+            "0.007,,0.92,1.19,0.77,9,0,0",
+            {
+                "time_ms": 29_630_000,
+                "fix": True,
+                "latitude": 47.2852202,
+                "longitude": 8.5652531,
+                "speed_kmh": 0.007,
+                "heading": 77.52,
+                "satellites": 9,
+                "hdop": 0.92,
+                "dimension": 3,
+                "accuracy_m": 2.1,
+            },
+        ),
+        (
+            "PUBX,00,081350.00,4717.113210,N,00833.915187,E,546.589,NF,2.1,2.0,0.0,77.5,0.0,,"
+            "9.92,1.19,0.77,0,0,0",
+            {"time_ms": 29_630_000, "fix": False, "satellites": 0, "hdop": 9.92, "dimension": 1},
+        ),
+        (
+            "PUBX,04,073731.00,091202,113851.00,1196,15D,1930035,-2660.664,43,",
+            {"time_ms": 27_451_000, "date": date(2002, 12, 9), "unresolved": True},
+        ),
+        (
+            "PUBX,04,073731.00,091202,113851.00,1196,15,1930035,-2660.664,43,",
+            {"time_ms": 27_451_000, "date": date(2002, 12, 9)},
+        ),
+        (  # the time is UTC whatever the zone says
+            "GPZDA,153347.000,23,04,2010,-05,00",
+            {"time_ms": 56_027_000, "date": date(2010, 4, 23)},
+        ),
         ("GPGSA,A,1,,,,,,,,,,,,,99.99,99.99,99.99", {"dimension": 1}),
         ("GPGSA,A,1,,,,", {"dimension": 1}),  # i.Trek M3
         ("GPGSA,A,E,,,,,,,,,,,,,1.8,1.1,1.5", {"hdop": 1.1}),  # Antaris, dead reckoning

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.gnss_nmea0183.sentences import MAX_SENTENCE, SentenceReader
+from drivers.gnss_nmea0183.line import MAX_SENTENCE, LineReader, Sentence
 
 GGA = b"$GPGGA,030719.000,3747.0873,S,17518.8938,E,1,08,1.1,59.9,M,23.7,M,,0000*7D\r\n"
 BODY = "GPGGA,030719.000,3747.0873,S,17518.8938,E,1,08,1.1,59.9,M,23.7,M,,0000"
@@ -18,8 +18,8 @@ ZDA = b"$GPZDA,153347.000,23,04,2010,,*57"
 
 
 def read(*pieces: bytes) -> tuple[list[str], int, int]:
-    reader = SentenceReader()
-    bodies = [s.body for piece in pieces for s in reader.feed(piece, 0)]
+    reader = LineReader()
+    bodies = [s.body for piece in pieces for s in reader.feed(piece, 0) if isinstance(s, Sentence)]
     return bodies, reader.read, reader.rejected
 
 
@@ -58,7 +58,7 @@ def test_the_longest_sentence_is_read_and_a_longer_one_is_not() -> None:
 
 
 def test_a_sentence_carries_the_stamp_of_its_first_byte() -> None:
-    reader = SentenceReader()
+    reader = LineReader()
     assert reader.feed(b"noise" + GGA[:1], 10) == []
     assert reader.feed(GGA[1:20], 20) == []
     got = reader.feed(GGA[20:] + ZDA, 30)
@@ -85,7 +85,7 @@ def test_any_split_gives_the_same(data: bytes, cuts: list[int]) -> None:
 
 @given(st.lists(st.binary(min_size=1, max_size=600), max_size=20))
 def test_noise_never_grows_the_buffer(pieces: list[bytes]) -> None:
-    reader = SentenceReader()
+    reader = LineReader()
     for piece in pieces:
         reader.feed(piece.replace(b"\n", b"x").replace(b"*", b"$x"), 0)
         assert len(reader._held) <= MAX_SENTENCE + 3

@@ -1,0 +1,46 @@
+"""What can be set for a GNSS receiver."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from agent.sdk import DriverConfig, Meta
+from drivers.gnss_nmea0183.gpsd_link import host_and_port
+
+
+class Config(DriverConfig, frozen=True):
+    """`[drivers.NAME]` with `type = "gnss_nmea0183"`."""
+
+    source: Annotated[
+        Literal["serial", "gpsd"],
+        Meta(description="Where fixes come from: a serial port, or a gpsd that has the receiver."),
+    ] = "serial"
+    port: Annotated[
+        str,
+        Meta(description="Serial port of the receiver, such as /dev/gnss; needed for serial."),
+    ] = ""
+    baud: Annotated[
+        Literal["auto", 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600],
+        Meta(
+            description="Baud rate that the receiver is set to; auto begins at 9600 "
+            "or at what was right last, and tries the others when noise comes."
+        ),
+    ] = "auto"
+    protocol: Annotated[
+        Literal["auto", "nmea", "ubx"],
+        Meta(description="What is read of the serial line: NMEA 0183, u-blox UBX, or both."),
+    ] = "auto"
+    address: Annotated[
+        str,
+        Meta(
+            description="Of gpsd: HOST, HOST:PORT or the path of its socket; needed for gpsd.",
+            min_length=1,
+        ),
+    ] = "127.0.0.1:2947"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where what the source needs is missing."""
+        if self.source == "serial" and not self.port:
+            raise ValueError('port is missing: source = "serial" needs one, such as "/dev/gnss"')
+        if self.source == "gpsd" and not self.address.startswith("/"):
+            host_and_port(self.address)

@@ -1,0 +1,47 @@
+"""Command line and scenario file: what they mean together, and what is refused in which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from simulator.scenario import Misuse, Scenario, arguments
+
+
+def parsed(tmp_path: Path, text: str, *more: str) -> Scenario:
+    file = tmp_path / "scenario.toml"
+    file.write_text(text)
+    return arguments(["--run-dir", str(tmp_path), "--scenario", str(file), *more])
+
+
+def test_the_command_line_adds_to_a_scenario(tmp_path: Path) -> None:
+    text = 'vehicle = "electric"\nquirks = ["zero_fill"]\ngtfs = "town.zip"\ngtfs_trip = "t1"\n'
+    one = parsed(tmp_path, text, "--quirk", "odometer_wakeup", "--quirk", "zero_fill")
+    assert one.vehicle == "electric"
+    assert one.quirks == ("odometer_wakeup", "zero_fill")
+    assert (one.gtfs, one.gtfs_route, one.gtfs_trip) == (Path("town.zip"), None, "t1")
+    other = parsed(tmp_path, text, "--vehicle", "diesel", "--gtfs-trip", "t2", "--gtfs", "b.zip")
+    assert (other.vehicle, other.gtfs, other.gtfs_trip) == ("diesel", Path("b.zip"), "t2")
+
+
+def test_without_any_option_it_is_a_diesel_bus_without_quirks(tmp_path: Path) -> None:
+    one = arguments(["--run-dir", str(tmp_path)])
+    assert (one.vehicle, one.quirks, one.gtfs) == ("diesel", (), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('vehicle = "steam"', "--vehicle steam: there are diesel, electric"),
+        ("vehicle = 3", "vehicle: expected text"),
+        ('quirks = ["ghost"]', "--quirk ghost: there are cluster_clock_2001, "),
+        ('quirks = "zero_fill"', "quirks: expected a list of NAME"),
+        ('gtfs_route = "7"', "add --gtfs ZIP"),
+        ('gtsf = "x"', "unknown key gtsf; expected ["),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(Misuse) as caught:
+        parsed(tmp_path, text)
+    assert said in str(caught.value)
