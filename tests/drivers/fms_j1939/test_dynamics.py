@@ -36,7 +36,10 @@ TWO_CODES = [  # by broadcast: lamps, 100/1, 96/3
 
 
 @pytest.fixture
-def open_bus(plug: Plug, start: Start) -> tuple[Stick, FmsJ1939, Running]:
+def open_bus(
+    plug: Plug, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Stick, FmsJ1939, Running]:
+    monkeypatch.setattr(status, "STATUS_MS", 50)  # before the first one is due
     stick = plug()
     driver = FmsJ1939(FmsConfig(channel=stick.path))
     running = start(driver.run)
@@ -64,19 +67,13 @@ def test_codes_from_frame_and_broadcast_to_events(
     assert {kind for name, *_, kind in ctx.emitted if name == "dtc_state"} == {Kind.STATUS}
 
 
-def test_a_conflict_is_counted(
-    open_bus: tuple[Stick, FmsJ1939, Running], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(status, "STATUS_MS", 50)
+def test_a_conflict_is_counted(open_bus: tuple[Stick, FmsJ1939, Running]) -> None:
     stick, _, running = open_bus
     stick.send(b"T18EEFF0080102030405060780", b"T18EEFF0081102030405060780")
     running.ctx.wait(lambda: any(one.get(CONFLICTS) == 1 for one in running.ctx.of("bus")))
 
 
-def test_load_is_told(
-    open_bus: tuple[Stick, FmsJ1939, Running], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(status, "STATUS_MS", 50)
+def test_load_is_told(open_bus: tuple[Stick, FmsJ1939, Running]) -> None:
     stick, _, running = open_bus
     stick.send(*[b"T18FEF1008" + b"00" * 8] * 100)
     running.ctx.wait(lambda: any(one.get(RATE) for one in running.ctx.of("bus")), 20)
