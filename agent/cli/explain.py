@@ -31,7 +31,9 @@ def explain(
     run_dir: RunDir = None,
     as_json: AsJson = False,
 ) -> int:
-    """Who gives a signal and why: each source, its newest value, and what speaks for or against it.
+    """Who gives a signal, and why.
+
+    Each source with its newest value, and what speaks for or against it.
 
     Exit code 0, 2 where there is no such signal, 3 where the agent does not run.
     """

@@ -54,10 +54,10 @@ def record(
     run_dir: RunDir = None,
     as_json: AsJson = False,
 ) -> int:
-    """The raw input of a driver as a file that brain decode reads, for a bug report.
+    """The raw input of a driver as a file, for a bug report.
 
-    Through the running agent; where none runs, the driver is started here and Ctrl-C keeps what
-    came. Without --seconds and --past: 10 s.
+    brain decode reads it. Through the running agent; where none runs, the driver is started here
+    and Ctrl-C keeps what came. Without --seconds and --past: 10 s.
     """
     if seconds is not None and past is not None:
         raise CliError("--seconds and --past: expected one of them", INVALID)

@@ -203,7 +203,7 @@ DAMAGES: list[tuple[Callable[[pb.Batch], None], str]] = [
     (_set("boottime_delta_ms", [2**53, 1, 1]), "boottime_ms"),
     (_set("boots", [pb.Boot(boot=b"x")]), "boot"),
     (_set("boots", [pb.Boot(boot=bytes(16)), pb.Boot(boot=bytes(16))]), "twice"),
-    (_set("boots", [pb.Boot(boot=bytes(16), offsets=[pb.Offset(source=4)])]), "source 4"),
+    (_set("boots", [pb.Boot(boot=bytes(16), offsets=[pb.Offset(source=5)])]), "source 5"),
     (
         _set("boots", [pb.Boot(boot=bytes(16), offsets=[pb.Offset(utc_offset_ms=-(2**60))])]),
         "utc_offset_ms",
