@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from agent.config_arbitration import contradictions, unknown_sources
 from agent.config_drivers import driver_config, driver_sections, validate_driver
 from agent.config_files import (
     DEFAULT_FILE,
@@ -111,6 +112,10 @@ def load(
     problems += driver_problems
     loaded = Loaded(tree, config, problems, sections=sections)
     _check_files(loaded)
+    if config is not None:
+        heading = config.arbitration.heading
+        problems += contradictions(tree, heading.moving_kmh, heading.standing_kmh)
+        loaded.notes += unknown_sources(tree, sections)
     _check_secrets(loaded, os.environ if environ is None else environ)
     order = {str(path): at for at, path in enumerate(tree.files)}
     problems.sort(key=lambda problem: (order.get(problem.file, -1), problem.line or 0))

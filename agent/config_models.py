@@ -147,7 +147,15 @@ class Uplink(_Section):
 
 
 _Order = Annotated[
-    list[Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9_-]{1,32}):[A-Za-z][A-Za-z0-9_.]*$")]],
+    list[
+        Annotated[
+            str,
+            Field(
+                pattern=r"^(\*|[A-Za-z0-9_-]{1,32}):[A-Za-z][A-Za-z0-9_.]*$",
+                description='"NAME:PATH", NAME of a driver or * for any.',
+            ),
+        ]
+    ],
     Field(
         min_length=1,
         max_length=32,

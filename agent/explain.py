@@ -124,7 +124,7 @@ class Explainer:
             "signal": "clock" if asked == CLOCK_TOLD else asked,
             "arbitrated": True,
             "followed": clock.followed,
-            "reason": f"the best clock of this boot is of kind {kind.value}",
+            "reason": f"{kind.value} is the best kind of clock that this boot has seen",
             "changed_s": _seconds(now_ms, clock.changed_ms),
             "held": "",
             "unit": "ms",

@@ -161,7 +161,10 @@ class Decodes(Protocol):
 
     @classmethod
     def decode(cls, path: Path) -> Iterator[Mapping[str, object]]:
-        """One JSON-able mapping a line. Raises ValueError naming the file and line when corrupt."""
+        """One JSON-able mapping a line. Raises ValueError naming the file and line when corrupt.
+
+        A generator may return a text, shown at the end: what of the capture it left out.
+        """
         ...
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from agent import registry
 from agent.health import AGENT
+from agent.processors.arbitrated import ARBITRATED
 from agent.sdk import Driver, Group, Keep, Signal, State
 from drivers.fms_j1939.spn import Pgn, Shape, Spn
 from drivers.fms_j1939.table import PGNS, declared, parameter_groups
@@ -76,7 +77,7 @@ def page() -> str:
             parts += _fms(registry.load(name))
         else:
             parts += [_plain(group) for group in registry.load(name).groups]
-    parts += ["## The agent itself\n", _plain(AGENT)]
+    parts += ["## The agent itself\n", _plain(ARBITRATED), _plain(AGENT)]
     return "\n".join(parts)
 
 

@@ -36,8 +36,8 @@ _PRINTED = re.compile(
 )
 """A line as `candump` prints it; a length of two digits says CAN FD."""
 
-ERROR_FRAMES = "error frames"
-FD_FRAMES = "CAN FD frames"
+ERROR_FRAME = "error frame"
+FD_FRAME = "CAN FD frame"
 
 _HIGHEST_ID = {3: 0x7FF, 8: 0x1FFFFFFF}
 _ERROR_FLAG = 0x20000000
@@ -93,12 +93,12 @@ class CanCapture:
         identifier = match["id"] if len(match["id"]) == 3 else match["id"].rjust(8, b"0")
         number = int(identifier, 16)
         if len(identifier) == 8 and number & _ERROR_FLAG and number < 2 * _ERROR_FLAG:
-            return ERROR_FRAMES
+            return ERROR_FRAME
         if number > _HIGHEST_ID[len(identifier)]:
             return None
         parts = match.groupdict()
         if parts.get("fd") or len(parts["length"] or b"") == 2:
-            return FD_FRAMES
+            return FD_FRAME
         data = bytes.fromhex((parts["data"] or b"").decode())
         length = len(data)
         if match["remote"]:
@@ -121,9 +121,9 @@ class CanCapture:
             ):
                 for message in messages:
                     if message.is_error_frame:
-                        self.left_out[ERROR_FRAMES] += 1
+                        self.left_out[ERROR_FRAME] += 1
                     elif message.is_fd or len(message.data) > 8:
-                        self.left_out[FD_FRAMES] += 1
+                        self.left_out[FD_FRAME] += 1
                     else:
                         count += 1
                         yield _line(message)

@@ -46,7 +46,8 @@ def replay_can(path: Path, speed: float = 1.0, *, source: str = "fms") -> Iterat
         last = seconds
         count += 1
     if capture.left_out:
-        counts = ", ".join(f"{n} {what}" for what, n in sorted(capture.left_out.items()))
+        left_out = sorted(capture.left_out.items())
+        counts = ", ".join(f"{n} {what}{'s' * (n > 1)}" for what, n in left_out)
         say(f"{path}: left out, for a stick of classic CAN cannot carry them: {counts}")
     if count == 0:
         raise ReplayError(f"{path}: holds no frame. Expected one of: {FORMATS}.")

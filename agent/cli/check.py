@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from agent.cli import output
-from agent.cli.driver_types import configured, prepare
+from agent.cli.driver_types import configured, prepare, resolve
 from agent.cli.exits import INVALID, OK
 from agent.cli.main import ended
 from agent.cli.options import AsJson, ConfigFile
 from agent.config import Loaded, load, render
+from agent.config_arbitration import unknown_paths
 from agent.config_files import DEFAULT_FILE
 from agent.config_problems import Problem
+from agent.sdk import paths
 
 
 def check(config: ConfigFile = DEFAULT_FILE, as_json: AsJson = False) -> int:
@@ -29,6 +31,7 @@ def check(config: ConfigFile = DEFAULT_FILE, as_json: AsJson = False) -> int:
     # What could not be prepared is said once, not again as missing.
     keys = {problem.key for problem in unprepared}
     problems = unprepared + [p for p in all_problems(loaded) if p.key not in keys]
+    notes += unknown_paths(loaded.tree, _declared(loaded))
     if as_json:
         output.json_text(
             {
@@ -53,6 +56,16 @@ def check(config: ConfigFile = DEFAULT_FILE, as_json: AsJson = False) -> int:
         f"{config} is valid. Drivers: {names}." + (f" With: {', '.join(also)}." if also else "")
     )
     return OK
+
+
+def _declared(loaded: Loaded) -> dict[str, frozenset[str]]:
+    """The paths that each driver states as configured; of a wrong section those of its type."""
+    found = {}
+    for name, section in loaded.sections.items():
+        driver = configured(section)[0] or resolve(section)[0]
+        if driver is not None:
+            found[name] = paths(driver.groups)
+    return found
 
 
 def all_problems(loaded: Loaded) -> list[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -30,14 +30,27 @@ def decode(
     found = decoder(type_name)
     show: Callable[[Mapping[str, object]], None] = _json_line if as_json else _Columns()
     try:
-        for item in found.decode(file):
-            show(item)
+        note = _show_all(found.decode(file), show)
     except ValueError as error:
         text = str(error)
         raise CliError(text if str(file) in text else f"{file}: {text}", INVALID) from error
     except OSError as error:
         raise CliError(f"{file}: {error.strerror or error}", INVALID) from error
+    if note:
+        output.error(f"{file}: {note}")
     return OK
+
+
+def _show_all(
+    items: Iterator[Mapping[str, object]], show: Callable[[Mapping[str, object]], None]
+) -> object:
+    """Show each; what a generator returned, which is a note on what it left out."""
+    while True:
+        try:
+            item = next(items)
+        except StopIteration as end:
+            return end.value
+        show(item)
 
 
 def decoder(type_name: str) -> type[Decodes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +15,9 @@ from agent.cli.options import AsJson, ConfigFile, RunDir
 from agent.cli.places import places_of
 from agent.cli.signals import kept
 from agent.config_files import DEFAULT_FILE
+
+UTC_PATHS = frozenset({"Vehicle.Bus.Utc", "Vehicle.Bus.Clock.Vehicle"})
+"""Milliseconds since 1970, shown as a date."""
 
 
 def explain(
@@ -91,7 +95,12 @@ def _plain(answer: Mapping[str, Any]) -> Iterator[str]:
 def _newest(one: Mapping[str, Any], unit: str) -> str:
     if one["state"] is not None:
         return str(one["state"]).replace("_", " ")
-    return "nothing" if one["value"] is None else words.value(one["value"], unit)
+    value = one["value"]
+    if value is None:
+        return "nothing"
+    if one.get("path") in UTC_PATHS:
+        return datetime.fromtimestamp(value / 1000, UTC).isoformat(" ", "milliseconds")
+    return words.value(round(value, 3) if isinstance(value, float) else value, unit)
 
 
 def _age(one: Mapping[str, Any]) -> str:

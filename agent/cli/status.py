@@ -81,6 +81,7 @@ def screen(status: Mapping[str, Any]) -> list[str]:
     except (KeyError, TypeError, AttributeError) as error:
         said = json.dumps(status)[:200]
         raise CliError(f"brain answers in another form, is it another version? {said}") from error
+    shown += _notes(status)
     problems = list(status.get("problems", ()))
     free = HEIGHT - 1 - len(shown)
     shown += [_colour_problem(f"problem   {text}") for text in problems[:free]]
@@ -158,6 +159,13 @@ def _uplink(status: Mapping[str, Any]) -> Iterator[str]:
         f"{_INDENT}{last}   sent {words.count(uplink['sent_batches'])} batches{resent}, "
         f"{words.size(uplink['sent_bytes'])}   in flight {uplink['in_flight']}"
     )
+
+
+def _notes(status: Mapping[str, Any]) -> Iterator[str]:
+    """What is no problem and yet worth a look: sources that contradict each other."""
+    for one in status.get("arbitration", {}).get("disagreements", ())[:3]:
+        text = f"{one['signal']}: {one['other']} differs by {one['difference']:g}"
+        yield words.shortened(f"note      {text} -> brain explain", WIDTH)
 
 
 def _colour_problem(text: str) -> str:

@@ -20,6 +20,7 @@ COMMANDS = {
     "watch": "agent.cli.watch:watch",
     "explain": "agent.cli.explain:explain",
     "signals": "agent.cli.signals:signals",
+    "record": "agent.cli.record:record",
     "outbox": "agent.cli.outbox:app",
     "decode": "agent.cli.decode:decode",
 }

@@ -100,31 +100,36 @@ class Arbiter:
             self._take(rules)
         self._looked_ms = now_ms = self._now_ms
         values: dict[str, Scalar] = {}
+        told: dict[str, Scalar] = {}
         states: dict[str, State] = {}
         for contest in self.contests.values():
             path = contest.rule.path
             if path == HEADING:
                 contest.hold("" if self._moving is not False else "the vehicle stands", now_ms)
             if contest.decide(now_ms) and contest.followed is None:
-                self._stated_ms[path], states[path] = at_ms, contest.state()
+                self._stated_ms[path], states[path] = now_ms, contest.state()
             followed = contest.followed
             name = NOBODY if followed is None else followed.name
             if followed is not None or contest.changed_ms is not None:
-                self._tell(contest.rule.told, name, values)
+                self._tell(contest.rule.told, name, told)
             if followed in heard and not contest.held and at_ms > self._stated_ms.get(path, -1):
                 assert followed is not None
                 self._stated_ms[path], values[path] = at_ms, followed.value
             if path == SPEED:
                 self._judge_motion(values.get(path), followed is None)
-        self._tell(CLOCK_TOLD, self._clock(), values)
-        self._tell(DISAGREEMENT, self._disagreement(now_ms), values)
-        if not values and not states:
+        self._tell(CLOCK_TOLD, self._clock(), told)
+        self._tell(DISAGREEMENT, self._disagreement(now_ms), told)
+        # A value is of its capture, which may come late; a decision is of the moment it was taken.
+        if values and (told or states) and at_ms != now_ms:
+            late = Record(self._source, at_ms, values)
+            return (late, Record(self._source, now_ms, told, states))
+        if not values and not told and not states:
             return ()
-        return (Record(self._source, at_ms, values, states),)
+        return (Record(self._source, at_ms if values else now_ms, {**values, **told}, states),)
 
-    def _tell(self, path: str, text: str, values: dict[str, Scalar]) -> None:
+    def _tell(self, path: str, text: str, told: dict[str, Scalar]) -> None:
         if self._told.get(path) != text:
-            self._told[path] = values[path] = text
+            self._told[path] = told[path] = text
 
     def _judge_motion(self, speed: Scalar | None, unknown: bool) -> None:
         if unknown:

@@ -103,6 +103,8 @@ class Contest:
     followed: Candidate | None = None
     changed_ms: int | None = None
     reason: str = "nothing heard yet"
+    began_ms: int | None = None
+    """When the first of them was heard."""
     held: str = ""
     """Why nothing is decided or stated just now, empty where it is."""
 
@@ -122,6 +124,8 @@ class Contest:
                 return None
             candidate = Candidate(source, path, rank, at_ms, bad_since_ms=at_ms)
             self.candidates[source, path] = candidate
+            if self.began_ms is None:
+                self.began_ms = now_ms
         if at_ms < candidate.at_ms:
             return None
         if isinstance(what, State):
@@ -150,6 +154,8 @@ class Contest:
             if best is not None:
                 return self._follow(best, now_ms, "the first that is good")
             return self._give_up(now_ms)
+        if best is not None and best.place < followed.place and self._settling(now_ms):
+            return self._follow(best, now_ms, "ranks higher, among the first that were heard")
         for better in good:
             if better.place < followed.place and better.good_s() >= rule.take_over_s:
                 why = f"ranks higher, good for {better.good_s():.1f} s"
@@ -218,10 +224,13 @@ class Contest:
             candidate.good_since_ms = None
             candidate.bad_since_ms = candidate.at_ms + round(self.rule.fresh_s * 1000)
 
+    def _settling(self, now_ms: int) -> bool:
+        """Whether it is too early to speak of anybody who was followed before."""
+        return self.began_ms is not None and now_ms - self.began_ms < self.rule.fall_back_s * 1000
+
     def _give_up(self, now_ms: int) -> bool:
-        """Nobody was ever good: say so once the first has been bad for long enough."""
-        since_ms = min((c.bad_since_ms for c in self.candidates.values()), default=now_ms)
-        if self.changed_ms is not None or now_ms - since_ms < self.rule.fall_back_s * 1000:
+        """Nobody was ever good: say so once somebody had the time to be."""
+        if self.began_ms is None or self.changed_ms is not None or self._settling(now_ms):
             return False
         return self._follow(None, now_ms, "none has been good yet")
 

@@ -23,7 +23,7 @@ from drivers.codecs.logged_frame import (
 
 _DATE = re.compile(r"(?:date|begin\s+triggerblock)\b\s*(.*)", re.I)
 _BASE = re.compile(r"base\s+(hex|dec)(?:\s+timestamps\s+(absolute|relative))?", re.I)
-_EVENT = re.compile(r"(\d{1,10}\.\d{1,9})\s+(\S.*)")
+_EVENT = re.compile(r"(-?\d{1,10}\.\d{1,9})\s+(\S.*)")
 _CLASSIC = re.compile(r"(\d{1,4})\s+(\S+)\s+(Rx|Tx|TxRq)\b\s*(.*)", re.I)
 _ERROR = re.compile(r"(?:(\d{1,4})|CANFD\s+(\d{1,4})\s+(?:Rx|Tx))\s+ErrorFrame\b", re.I)
 _FD = re.compile(r"CANFD\s+(\d{1,4})\s+(Rx|Tx|TxRq)\s+(\S+)\s+(.*)", re.I)
@@ -49,8 +49,8 @@ _HEAD_LINES = 500
 def read(path: Path) -> Iterator[LoggedFrame]:
     """The frames of a log, plain or gzipped, in order; other events of the log are skipped.
 
-    Raises ValueError with file and line where a frame is damaged, OSError where the file cannot
-    be read.
+    Raises ValueError with file and line where a frame is damaged, after all others; OSError where
+    the file cannot be read.
     """
     return log_lines.frames(path, Asc(differences=_has_differences(path)))
 
@@ -105,14 +105,17 @@ class Asc:
         return self._classic(t, match)
 
     def _header(self, line: str) -> None:
-        if match := _BASE.match(line):
+        if line[:5].lower() == "base ":
+            match = _BASE.match(line)
+            if match is None:
+                raise log_lines.Unreadable(f"expected base hex or base dec, got {line[:40]!r}")
             self._base = 16 if match[1].lower() == "hex" else 10
         elif match := _DATE.match(line):
             if line[0] in "dD":
-                self._date = _timestamp(match[1])
+                self._date, self._block = _timestamp(match[1]), None
             else:
                 self._block = _timestamp(match[1])
-                self._zero = None
+            self._zero = None
 
     def _seconds(self, stamp: float) -> float:
         if self._differences:

@@ -28,8 +28,8 @@ def is_header(text: bytes) -> bool:
 def read(path: Path) -> Iterator[LoggedFrame]:
     """The frames of a log, plain or gzipped, in order.
 
-    Raises ValueError with file and line where a row is damaged, OSError where the file cannot be
-    read.
+    Raises ValueError with file and line where a row is damaged, after all others; OSError where the
+    file cannot be read.
     """
     return log_lines.frames(path, Table())
 
@@ -43,7 +43,8 @@ class Table:
         self._frame: Callable[[Row], LoggedFrame] | None = None
 
     def __call__(self, text: bytes) -> LoggedFrame | None:
-        if self._frame is None:
+        # A logger that goes on with a file may begin with the header again.
+        if self._frame is None or (text[:4].lower() == b"time" and is_header(text)):
             self._columns, self._separator, self._frame = _known(text)
             return None
         cells = [cell.strip() for cell in text.decode("latin-1").split(self._separator)]
@@ -112,7 +113,7 @@ def _dialect(text: bytes) -> tuple[str, Callable[[Row], LoggedFrame]] | None:
 def _known(text: bytes) -> tuple[list[str], str, Callable[[Row], LoggedFrame]]:
     found = _dialect(text)
     if found is None:
-        raise ValueError(f"{log_lines.shown(text)} is no header of a known table")
+        raise log_lines.Unreadable(f"{log_lines.shown(text)} is no header of a known table")
     header, frame = found
     separator = ";" if ";" in header else ","
     return [column.strip() for column in header.split(separator)], separator, frame

@@ -55,7 +55,8 @@ def read(path: Path) -> Iterator[LoggedFrame]:
 
     Frames of all kinds are given: CAN FD, remote requests and error frames are marked as such.
     Raises ValueError with file and line or offset where the format is not known or the file is
-    damaged, after the frames before that place; OSError where it cannot be read.
+    damaged, after all frames of a text log and those before the place in a binary one; OSError
+    where it cannot be read.
     """
     reader = _recognised(path)
     if reader is not None:
@@ -65,6 +66,8 @@ def read(path: Path) -> Iterator[LoggedFrame]:
 def _recognised(path: Path) -> Reader | None:
     """The reader for a file; None where it has nothing to read."""
     with path.open("rb") as raw:
+        plain = raw.read(8)
+        raw.seek(0)
         try:
             head = log_lines.unpacked(raw).read(8)
         except log_lines.DAMAGED_GZIP as error:
@@ -72,6 +75,10 @@ def _recognised(path: Path) -> Reader | None:
     if head.startswith(blf.SIGNATURE):
         return blf.read
     if head in mf4.SIGNATURES:
+        if head != plain:
+            raise ValueError(
+                f"{path}: an MF4 log that is gzipped is not read; unpack it with gunzip"
+            )
         return mf4.read
     first: tuple[int, bytes] | None = None
     damage: ValueError | None = None

@@ -26,7 +26,8 @@ def read(path: Path) -> Iterator[LoggedFrame]:
     """The frames of a capture, plain or gzipped, in order.
 
     Blank lines and lines that begin with `#` are skipped. Raises ValueError with file and line
-    where a line is no frame or the compression is damaged, OSError where the file cannot be read.
+    where a line is no frame, after all others, and where the compression is damaged; OSError where
+    the file cannot be read.
     """
     return log_lines.frames(path, parse)
 

@@ -34,8 +34,8 @@ _HEAD_FRAMES = 500
 def read(path: Path) -> Iterator[LoggedFrame]:
     """The frames of a capture, in order; without stamps all have t 0.
 
-    Raises ValueError with file and line where a line is no frame, OSError where the file cannot
-    be read.
+    Raises ValueError with file and line where a line is no frame, after all others; OSError where
+    the file cannot be read.
     """
     source = log_lines.frames(path, Screen())
     head: list[LoggedFrame] = []

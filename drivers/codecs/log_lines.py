@@ -18,6 +18,14 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _COMMENTS = (b";", b"//", b"end trigger", b"date", b"base")
 
+MOST_DAMAGED = 1000
+"""Lines after which a file is not read on."""
+
+
+class Unreadable(ValueError):
+    """A line without which those after it mean something else."""
+
+
 Parser = Callable[[bytes], LoggedFrame | None]
 """One line without its end -> its frame, None where it is none. Raises ValueError."""
 
@@ -66,9 +74,12 @@ def lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
 def frames(path: Path, parse: Parser) -> Iterator[LoggedFrame]:
     """What `parse` makes of the lines of a log, in order; lines that begin with `#` are skipped.
 
-    Raises ValueError with file and line at the first line that is damaged, after the frames before
-    it. A last line without an end counts only where nothing can be missing from it.
+    A damaged line costs its own frame only: the others are given, then ValueError is raised with
+    the file, the first such line and how many there are. A last line without an end counts where
+    nothing can be missing from it. Unreadable and more than MOST_DAMAGED lines end it at once.
     """
+    first = ""
+    damaged = 0
     for number, text, ended in lines(path):
         if text.startswith(b"#"):
             continue
@@ -77,10 +88,19 @@ def frames(path: Path, parse: Parser) -> Iterator[LoggedFrame]:
             frame = parse(text)
             if not ended and not _whole(before, text, frame):
                 raise ValueError(f"the log is cut off: its last line ends with {shown(text[-24:])}")
-        except ValueError as error:
+        except Unreadable as error:
             raise ValueError(f"{path}:{number}: {error}") from error
+        except ValueError as error:
+            damaged += 1
+            first = first or f"{path}:{number}: {error}"
+            if damaged > MOST_DAMAGED:
+                raise ValueError(f"{first}; so are {MOST_DAMAGED} more lines, given up") from error
+            continue
         if frame is not None:
             yield frame
+    if damaged:
+        rest = "all other lines were read"
+        raise ValueError(f"{first} ({damaged} damaged lines, {rest})" if damaged > 1 else first)
 
 
 def _whole(parse: Parser, text: bytes, frame: LoggedFrame | None) -> bool:

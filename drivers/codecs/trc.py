@@ -42,8 +42,8 @@ _DAY_ZERO = datetime(1899, 12, 30, tzinfo=UTC)
 def read(path: Path) -> Iterator[LoggedFrame]:
     """The frames of a log, plain or gzipped, in order; rows of bus states are skipped.
 
-    Raises ValueError with file and line where a row is damaged, OSError where the file cannot be
-    read.
+    Raises ValueError with file and line where a row is damaged, after all others; OSError where the
+    file cannot be read.
     """
     return log_lines.frames(path, Trc())
 
@@ -75,21 +75,23 @@ class Trc:
     def _header(self, key: str, value: str) -> None:
         if key == "FILEVERSION":
             if value not in {*COLUMNS, "2.0", "2.1"}:
-                raise ValueError(f"version {value[:20]!r} of the TRC format is not known")
+                raise log_lines.Unreadable(f"version {value[:20]!r} of the TRC format is not known")
             self._columns = COLUMNS.get(value, "")
         elif key == "COLUMNS":
             self._columns = value.replace(",", "")
             if not set("OTI") < set(self._columns) or not set("lL") & set(self._columns):
-                raise ValueError(f"columns {value[:40]!r} lack O, T, I or the length")
+                raise log_lines.Unreadable(f"columns {value[:40]!r} lack O, T, I or the length")
         else:
             try:
                 self._zero = (_DAY_ZERO + timedelta(days=float(value))).timestamp()
             except (ValueError, OverflowError):
-                raise ValueError(f"{value[:40]!r} is no start time (days since 1899)") from None
+                raise log_lines.Unreadable(
+                    f"{value[:40]!r} is no start time (days since 1899)"
+                ) from None
 
     def _cells(self, line: str) -> dict[str, str]:
         if not self._columns:
-            raise ValueError("a log of version 2 needs a line ;$COLUMNS= before its rows")
+            raise log_lines.Unreadable("a log of version 2 needs a line ;$COLUMNS= before its rows")
         found = line.split(None, len(self._columns) - 1)
         cells = dict(zip(self._columns, found, strict=False))
         # A row of a bus state may lack what comes after its type.

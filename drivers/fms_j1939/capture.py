@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 from drivers.codecs import can_log
 from drivers.codecs.j1939 import TP_CM, TP_DT, Transport, split_id
+from drivers.codecs.left_out import LeftOut
 from drivers.fms_j1939 import dm1
 from drivers.fms_j1939.dm1 import DM1
 from drivers.fms_j1939.driver_ids import Identity
@@ -19,8 +20,8 @@ PLAIN_VARIABLE = "BRAIN_DECODE_DRIVER_ID"
 """Set to `plain`, `decode` shows the drivers' cards; else pseudonyms with a key of the run."""
 
 
-def decode(path: Path) -> Iterator[Mapping[str, object]]:
-    """Each SPN of each frame of a candump log, without thinning or preference of a sender.
+def decode(path: Path) -> Generator[Mapping[str, object], None, str]:
+    """Each SPN of each frame of a capture, without thinning or preference of a sender.
 
     `value` is in the `unit` of the standard; `signal_value` and `signal_unit` come where the signal
     has another. `state` follows the raw class alone; a value beyond its plausible limits has
@@ -32,8 +33,9 @@ def decode(path: Path) -> Iterator[Mapping[str, object]]:
     pgns = parameter_groups(electric=True, identity=Identity("plain" if plain else "pseudonym"))
     # Two buses in one log have sessions of their own.
     transports: dict[str, Transport] = {}
+    left_out = LeftOut()
     for frame in can_log.read(path):
-        if not frame.extended or frame.remote or frame.fd:
+        if left_out.takes(frame):
             continue
         identifier = split_id(frame.can_id)
         if identifier.pgn in (TP_CM, TP_DT):
@@ -47,6 +49,7 @@ def decode(path: Path) -> Iterator[Mapping[str, object]]:
             yield from trouble_codes(frame.t, identifier.sa, frame.payload)
         elif identifier.pgn in pgns:
             yield from readings(frame.t, pgns[identifier.pgn], identifier.sa, frame.payload)
+    return left_out.note()
 
 
 def readings(t: float, pgn: Pgn, sa: int, payload: bytes) -> Iterator[dict[str, object]]:

@@ -107,6 +107,7 @@ class FmsConfig(DriverConfig, frozen=True):
             identity=identity,
             overlay_file=self.overlay,
             dbc_file=self.dbc,
+            own=[group for group in FmsJ1939.groups if group not in GROUPS],
         )
 
 
@@ -176,12 +177,12 @@ class FmsJ1939(Driver[FmsConfig]):
         self._workdir = ctx.workdir
         self._stopped.clear()
         receiver = Receiver(self.config.prefer, pgns=self._pgns, dynamics=self._dynamics)
-        try:
-            with self._open(self._raw) as bus:
+        with self._open(self._raw) as bus:
+            try:
                 self._listen(ctx, bus, receiver)
-        except DeviceUnavailable:
-            _emit(ctx, boottime_ms(), receiver.gone())
-            raise
+            except DeviceUnavailable:
+                _emit(ctx, boottime_ms(), receiver.gone())
+                raise
         # A recording goes on where the device is only away for a while.
         self._stopped.set()
 

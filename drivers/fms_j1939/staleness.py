@@ -19,9 +19,9 @@ JUDGE_MS = 100
 
 _SLOWEST = 20
 
-# The reader looks several times a second. Where it did not, it was held up itself: what it missed
-# meanwhile was not the silence of a sender.
-_LATE_MS = 1_000
+# The reader looks every 200 ms at least. Where it did not, it was held up itself: what it missed
+# meanwhile was not the silence of a sender, and a part of it may still wait to be read.
+_LATE_MS = 300
 
 
 def limit_ms(period_ms: int) -> int | None:

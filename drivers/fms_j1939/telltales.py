@@ -1,8 +1,8 @@
 """The tell-tales of FMS1: 60 lamps of the dashboard in four blocks, one block a message.
 
 Byte 1: low nibble the block, high nibble its first status; bytes 2 to 8: low nibble, then high.
-Number = block * 15 + place. Layout and codes are checked on payloads of real vehicles, numbers and
-names (telltales.toml) are not.
+Number = block * 15 + place. The layout is checked on payloads of real vehicles; numbers and names
+(telltales.toml) are not.
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ def decode_file(path: Path) -> Iterator[Mapping[str, object]]:
     Reads NMEA 0183, UBX, both mixed, and the JSON of gpsd; a file that holds reports of gpsd is
     read for them alone. What a logger wrote before a sentence on its line, comments and noise are
     passed over. Where not one sentence has a checksum, whole lines without are taken. A file has no
-    pauses, so an epoch ends where the time changes. Dates stay as they are stated: week rollovers
-    are for live receivers. Raises ValueError where the file is a broken gzip or holds nothing of
-    all that, OSError where it cannot be read.
+    pauses, so an epoch ends where the time changes; one that the end of the file cuts off is not
+    given. Dates stay as they are stated: week rollovers are for live receivers. Raises ValueError
+    where the file is a broken gzip or holds nothing of all that, OSError where it cannot be read.
     """
     if _has_reports(path):
         yield from _fixes(path, GpsdDecoder())
@@ -49,7 +49,7 @@ def _fixes(path: Path, decoder: FixDecoder | GpsdDecoder) -> Iterator[Mapping[st
     for data in _chunks(path):
         for fix in decoder.feed(data, 0):
             yield describe(fix, guard.step(fix))
-    for fix in decoder.quiet():
+    for fix in decoder.end() if isinstance(decoder, FixDecoder) else decoder.quiet():
         yield describe(fix, guard.step(fix))
 
 
@@ -95,6 +95,15 @@ def _has_reports(path: Path) -> bool:
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, unpacked; UTF-16, which Windows shells write, without its zeros."""
+    wide = None
+    for data in _raw_chunks(path):
+        if wide is None:
+            wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+        yield data.replace(b"\x00", b"") if wide else data
+
+
+def _raw_chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as plain:
         packed = plain.read(2) == b"\x1f\x8b"
         plain.seek(0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from drivers.gnss_nmea0183.fields import talker_and_kind
+
 ANTENNA_BY_CODE = {0: "unknown", 1: "unknown", 2: "ok", 3: "short", 4: "open"}
 """u-blox: being initialised, unknown, ok, short, open."""
 JAMMING_BY_CODE = {0: "unknown", 1: "ok", 2: "warning", 3: "critical"}
@@ -35,10 +37,9 @@ class Condition:
 
 def parse_txt(body: str) -> Condition | None:
     """The antenna in a text sentence (`GNTXT,01,01,02,ANTSTATUS=OK`), None in all others."""
-    address, _, rest = body.partition(",")
-    if address[2:] != "TXT" or len(address) != 5:
+    if talker_and_kind(body)[1] != "TXT":
         return None
-    match = _ANTENNA_TEXT.search(rest.upper())
+    match = _ANTENNA_TEXT.search(body.upper())
     return None if match is None else Condition(_ANTENNA_WORD.get(match[1], "unknown"))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from agent.sdk import DriverConfig, Meta
-from drivers.gnss_nmea0183.gpsd_link import host_and_port
+
+GPSD_PORT = 2947
 
 
 class Config(DriverConfig, frozen=True):
@@ -44,3 +45,13 @@ class Config(DriverConfig, frozen=True):
             raise ValueError('port is missing: source = "serial" needs one, such as "/dev/gnss"')
         if self.source == "gpsd" and not self.address.startswith("/"):
             host_and_port(self.address)
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """`HOST`, `HOST:PORT`, `[IPV6]:PORT` or `IPV6`. Raises ValueError."""
+    host, colon, port = address.rpartition(":")
+    if not colon or (host.count(":") and not address.startswith("[")) or address.endswith("]"):
+        host, port = address, str(GPSD_PORT)
+    if not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise ValueError(f"expected a port 1..65535 behind the colon, got {port!r:.20}")
+    return host.strip("[]"), int(port)

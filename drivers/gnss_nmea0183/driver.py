@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.sdk import Context, Driver, Kind, Scalar, boottime_ms
 from drivers.gnss_nmea0183.arrival import Arrivals, Moment
 from drivers.gnss_nmea0183.baud import ORDER, BaudSearch
-from drivers.gnss_nmea0183.capture import decode_file
 from drivers.gnss_nmea0183.config import Config
 from drivers.gnss_nmea0183.epoch import Fix
 from drivers.gnss_nmea0183.fix import FixDecoder
-from drivers.gnss_nmea0183.gpsd import GpsdDecoder
-from drivers.gnss_nmea0183.gpsd_link import GpsdLink
 from drivers.gnss_nmea0183.plausibility import JumpGuard
 from drivers.gnss_nmea0183.port import Port
 from drivers.gnss_nmea0183.recorder import VERBS, Recorder
@@ -37,6 +35,10 @@ from drivers.gnss_nmea0183.values import (
     time_values,
     values_of,
 )
+
+if TYPE_CHECKING:  # imported where they are used: a driver starts at ignition
+    from drivers.gnss_nmea0183.gpsd import GpsdDecoder
+    from drivers.gnss_nmea0183.gpsd_link import GpsdLink
 
 # A pause that ends an epoch: longer than those inside a burst, shorter than those between bursts at
 # 1 Hz. Receivers too fast for it end their epochs by the next time stamp.
@@ -71,12 +73,15 @@ class GnssNmea0183(Driver[Config]):
         self._recorder: Recorder | None = None
         self._told_ms = self._judged_ms = self._burst_bytes = 0
         self._judged: dict[str, Scalar] = {}
+        self._tells_accuracy = False
         self._reported: dict[str, int] = {}
         self._repeats_left = 0
 
     @classmethod
     def decode(cls, path: Path) -> Iterator[Mapping[str, object]]:
         """The fixes of a recorded file; see `capture.decode_file`."""
+        from drivers.gnss_nmea0183.capture import decode_file
+
         return decode_file(path)
 
     def command(self, verb: str, args: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
@@ -87,6 +92,8 @@ class GnssNmea0183(Driver[Config]):
 
     def _new_decoder(self) -> FixDecoder | GpsdDecoder:
         if self.config.source == "gpsd":
+            from drivers.gnss_nmea0183.gpsd import GpsdDecoder
+
             return GpsdDecoder()
         return FixDecoder(self.config.protocol)
 
@@ -99,6 +106,8 @@ class GnssNmea0183(Driver[Config]):
 
     def _open(self, baud: BaudSearch) -> Port | GpsdLink:
         if self.config.source == "gpsd":
+            from drivers.gnss_nmea0183.gpsd_link import GpsdLink
+
             return GpsdLink(self.config.address, QUIET_S)
         port = Port(self.config.port, baud.rate, QUIET_S)
         baud.opened(boottime_ms())
@@ -113,7 +122,7 @@ class GnssNmea0183(Driver[Config]):
         baud = self._new_search()
         most_ms = PROBE_MS
         with self._open(baud) as port:
-            spoken = "gpsd" if isinstance(port, GpsdLink) else f"{port.baud} baud"
+            spoken = "gpsd" if port.baud is None else f"{port.baud} baud"
             while (span := boottime_ms() - began) < most_ms:
                 data, before = port.read(), decoder.sentences_read
                 nbytes += len(data)
@@ -222,7 +231,8 @@ class GnssNmea0183(Driver[Config]):
 
     def _emit(self, ctx: Context, port: Port | GpsdLink, fixes: list[Fix], *, paused: bool) -> None:
         for fix in fixes:
-            values, states = values_of(fix)
+            self._tells_accuracy |= fix.accuracy_m is not None
+            values, states = values_of(fix, tells_accuracy=self._tells_accuracy)
             ctx.emit(FIX, values, states=states, at_boottime_ms=fix.at)
             moment = self._emit_time(ctx, port, fix)
             self._emit_quality(ctx, fix, moment)

@@ -98,6 +98,10 @@ class Epoch:
             and known.talker == statement.talker
         )
 
+    def kinds(self) -> frozenset[str]:
+        """The kinds of its sentences about a position."""
+        return POSITION_KINDS & self._said.keys()
+
     def ordered(self) -> list[Statement]:
         """What was said, the most believed first."""
         return [self._said[kind] for kind in _RANK if kind in self._said]

@@ -19,6 +19,17 @@ _FIRST_YEAR_OF_TWO_DIGITS = 80  # GPS time begins in 1980
 _DOP_MIN, _DOP_MAX = 0.01, 89.99
 
 
+def talker_and_kind(body: str) -> tuple[str, str]:
+    """`GP` and `RMC` of `GPRMC,...`; both "" where the address is not one of the standard.
+
+    P begins a maker's own sentence: Garmin's PGRMC is no RMC. Only Quectel's PQ is a talker.
+    """
+    address, comma, _ = body.partition(",")
+    if not comma or len(address) != 5 or (address[0] == "P" and address[1] != "Q"):
+        return "", ""
+    return address[:2], address[2:]
+
+
 class Fields:
     """The fields of a sentence by number, field 0 being its address; beyond the end is empty."""
 

@@ -62,6 +62,7 @@ class FixDecoder:
         self._burst_at: int | None = None
         self._in_burst = False
         self._given: deque[tuple[int, tuple[str, str]]] = deque(maxlen=RECEIVERS_MAX)
+        self._kinds: frozenset[str] = frozenset()
         self._repeats = 0
         self._stated: int | None = None
         self._concluded: int | None = None
@@ -84,6 +85,17 @@ class FixDecoder:
         self._in_burst, self._burst_at = False, None
         last = self._close()
         return fixes if last is None else [*fixes, last]
+
+    def end(self) -> list[Fix]:
+        """The recording is over: the fixes of the epochs that this completes.
+
+        An epoch that the end cuts off is not given: what could deny its fix is not there. It is one
+        that has less than half as many sentences about a position as the one before it.
+        """
+        fixes = self._read(self._reader.quiet())
+        if self._epoch and 2 * len(self._epoch.kinds()) < len(self._kinds):
+            return fixes
+        return [*fixes, *self.quiet()]
 
     def _read(self, pieces: list[Sentence | Frame]) -> list[Fix]:
         fixes: list[Fix] = []
@@ -141,6 +153,7 @@ class FixDecoder:
             self._dating.step(time_ms, day, fixed=False)
             return None
         self._repeats = 0
+        self._kinds = epoch.kinds()
         if time_ms is not None:
             self._given.append((time_ms, epoch.lead))
         self.sky.next_epoch()

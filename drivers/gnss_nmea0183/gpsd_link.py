@@ -6,8 +6,8 @@ import socket
 from types import TracebackType
 
 from agent.sdk import DeviceUnavailable
+from drivers.gnss_nmea0183.config import host_and_port
 
-PORT = 2947
 CONNECT_S = 1.0
 _WATCH = b'?WATCH={"enable":true,"json":true};\n'
 _CHUNK = 65_536
@@ -87,13 +87,3 @@ class GpsdLink:
             f"nothing received for {span_ms / 1000:.0f} s; "
             "does gpsd have a receiver? See gpspipe -w -n 3, its DEVICES"
         )
-
-
-def host_and_port(address: str) -> tuple[str, int]:
-    """`HOST`, `HOST:PORT`, `[IPV6]:PORT` or `IPV6`. Raises ValueError."""
-    host, colon, port = address.rpartition(":")
-    if not colon or (host.count(":") and not address.startswith("[")) or address.endswith("]"):
-        host, port = address, str(PORT)
-    if not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise ValueError(f"expected a port 1..65535 behind the colon, got {port!r:.20}")
-    return host.strip("[]"), int(port)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from drivers.gnss_nmea0183.fields import Fields
+from drivers.gnss_nmea0183.fields import Fields, talker_and_kind
 
 Satellite = tuple[str, int]
 """Constellation (GP, GL, GA, GB, GQ, GI, SB, or the talker where it is ambiguous) and number."""
@@ -59,14 +59,13 @@ def parse_gsv(body: str) -> Listing | None:
 
     The signal (NMEA 4.1) is there where one field is left over; each signal is a list of its own.
     """
-    address, _, _ = body.partition(",")
-    if len(address) != 5 or address[2:] != "GSV":
+    talker, kind = talker_and_kind(body)
+    if kind != "GSV":
         return None
     f = Fields(body)
     in_view = f.number_of(3)
     if in_view is None or f.number_of(1) is None or f.number_of(2) is None:
         return None
-    talker = address[:2]
     signal = f.text(f.count - 1) if f.count % 4 == 1 and f.count > 4 else ""
     strengths: dict[Satellite, float | None] = {}
     for at in range(4, f.count - 3, 4):

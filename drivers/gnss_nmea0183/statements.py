@@ -13,7 +13,7 @@ from datetime import date
 from math import hypot
 from types import MappingProxyType
 
-from drivers.gnss_nmea0183.fields import Fields, calendar_date
+from drivers.gnss_nmea0183.fields import Fields, calendar_date, talker_and_kind
 from drivers.gnss_nmea0183.sky import Satellite, constellation
 
 _DATE_IN_FIELDS = re.compile(r"(\d{1,2}),(\d{1,2}),(\d{4})", re.ASCII)
@@ -244,11 +244,9 @@ def parse(body: str) -> Statement | None:
     All talkers count: GP, GN, GL, GA, GB, BD, GQ, QZ, GI, IN, Quectel's PQ. Of the proprietary
     sentences only u-blox's PUBX,00 and PUBX,04 are read.
     """
-    address, comma, rest = body.partition(",")
-    if address == "PUBX":
-        own = _PUBX_READERS.get(rest[:2])
-        return own(Fields(body)) if own is not None and rest[2:3] == "," else None
-    reader = _READERS.get(address[2:])
-    if reader is None or not comma or len(address) != 5:
-        return None
-    return reader(address[:2], Fields(body))
+    if body.startswith("PUBX,"):
+        own = _PUBX_READERS.get(body[5:7])
+        return own(Fields(body)) if own is not None and body[7:8] == "," else None
+    talker, kind = talker_and_kind(body)
+    reader = _READERS.get(kind)
+    return None if reader is None else reader(talker, Fields(body))

@@ -43,8 +43,13 @@ def fix_type(fix: Fix) -> str:
     return f"{word}_GROUND_BASED_AUGMENTATION" if fix.rtk and fix.mode > 1 else word
 
 
-def values_of(fix: Fix) -> tuple[dict[str, Scalar], dict[str, State]]:
-    """Values and states of group `fix`. No fix is a state: what it took away is `not_available`."""
+def values_of(
+    fix: Fix, *, tells_accuracy: bool = False
+) -> tuple[dict[str, Scalar], dict[str, State]]:
+    """Values and states of group `fix`. No fix is a state: what it took away is `not_available`.
+
+    `tells_accuracy`: the receiver is one that states its accuracy when it has a fix.
+    """
     stated = {
         LATITUDE: fix.latitude,
         LONGITUDE: fix.longitude,
@@ -58,7 +63,8 @@ def values_of(fix: Fix) -> tuple[dict[str, Scalar], dict[str, State]]:
     values: dict[str, Scalar] = {path: v for path, v in stated.items() if v is not None}
     if fix.mode_known:
         values[FIX_TYPE] = fix_type(fix)
-    states = dict.fromkeys(_POSITION, State.NOT_AVAILABLE) if fix.mode == 1 else {}
+    lost = (*_POSITION, ACCURACY) if tells_accuracy else _POSITION
+    states = dict.fromkeys(lost, State.NOT_AVAILABLE) if fix.mode == 1 else {}
     return values, states
 
 

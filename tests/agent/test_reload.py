@@ -39,6 +39,13 @@ def changed(section: str, **keys: Any) -> Config:
             ("gnss",),
             False,
         ),
+        (
+            changed("arbitration", speed={"fresh_s": 9.0}),
+            ("arbitration.speed.fresh_s",),
+            (),
+            (),
+            False,
+        ),
         (changed("drivers", fms={"type": "fms_j1939"}), (), (), ("fms",), False),
     ],
 )

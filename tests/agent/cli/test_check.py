@@ -122,3 +122,29 @@ def test_a_driver_without_a_section(brain: Brain, plugins: Path, tmp_path: Path)
     done = brain("driver", "gns", "--config", config)
     assert done.code == 2
     assert done.err == f'{config}: no section [drivers.gns], did you mean "gnss"?\n'
+
+
+def test_an_order_that_names_nobody_is_a_note(
+    process: Brain, plugins: Path, tmp_path: Path
+) -> None:
+    text = """\
+[vehicle]
+id = "bus-1"
+[drivers.fms]
+type = "probe"
+port = "/dev/x"
+[arbitration.speed]
+order = ["fsm:Vehicle.Speed", "fms:Vehicle.Sped", "*:Vehicle.Tachograph.Speed", "fms:Vehicle.Speed"]
+"""
+    config = write(tmp_path, text)
+    done = process("check", "--config", config)
+    assert done.code == 0
+    lines = [" ".join(line.split()) for line in done.err.splitlines()]
+    key, place = "arbitration.speed.order", f"note: {config}:7"
+    assert lines == [
+        f'{place} {key}[0] no driver "fsm" is configured, this never counts, did you mean "fms"?',
+        f"{place} {key}[1] fms states no Vehicle.Sped, this never counts, "
+        'did you mean "Vehicle.Speed"?',
+        f"{place} {key}[2] no configured driver states Vehicle.Tachograph.Speed, "
+        'this never counts, did you mean "Vehicle.Speed"?',
+    ]

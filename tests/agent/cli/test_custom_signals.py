@@ -85,3 +85,13 @@ def test_more_signals_than_a_driver_can_tell_of(process: Brain, tmp_path: Path) 
     assert done.code == 2
     assert "drivers.fms  it declares signals of" in done.err
     assert "declare fewer signals or shorter meanings" in done.err
+
+
+def test_custom_signals_may_be_arbitrated(process: Brain, tmp_path: Path) -> None:
+    rule = '\n[arbitration.speed]\norder = ["fms:Vehicle.Bus.Custom.{}"]\n'
+    config = write(tmp_path, CONFIG + rule.format("Roof.HatchOpen"))
+    assert process("check", "--config", config).code == 0
+    done = process("check", "--config", config)
+    assert (done.code, done.err) == (0, "")
+    config = write(tmp_path, CONFIG + rule.format("Roof.Hatch"))
+    assert "Vehicle.Bus.Custom.Roof.Hatch" in process("check", "--config", config).err

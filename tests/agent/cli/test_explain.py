@@ -197,3 +197,16 @@ def test_without_an_agent(brain: Brain, run_dir: Path) -> None:
     done = brain("explain", SPEED, "--run-dir", run_dir)
     assert done.code == 3
     assert done.err.startswith("brain is not running.")
+
+
+def test_the_screen_of_the_clock(brain: Brain, coordinator: Start, run_dir: Path) -> None:
+    now = Situation()
+    now.hear(1, "fms", VEHICLE_PATH, BUILD_UTC_MS + 1_000)
+    coordinator(explain=now.explain("clock"))
+    assert brain("explain", "clock", "--run-dir", run_dir).out.splitlines() == [
+        "clock  followed: system:rtc",
+        "because   rtc is the best kind of clock that this boot has seen",
+        "rank  source                         newest                         age    verdict",
+        "2     fms:Vehicle.Bus.Clock.Vehicle  2026-11-01 00:00:01.000+00:00  0.0 s  "
+        "waits to be confirmed",
+    ]

@@ -120,6 +120,19 @@ def test_a_degraded_status_says_what_is_wrong(
     ]
 
 
+def test_sources_that_disagree_are_noted_and_no_problem(
+    brain: Brain, coordinator: Start, run_dir: Path
+) -> None:
+    status = healthy()
+    one = {"signal": "Vehicle.Speed", "other": "gnss:V.S", "difference": 12.5, "for_s": 30.0}
+    status["arbitration"] = {"followed": {}, "disagreements": [one] * 9}
+    coordinator(status=status)
+    done = brain("status", "--run-dir", run_dir)
+    assert done.code == 0
+    note = "note      Vehicle.Speed: gnss:V.S differs by 12.5 -> brain explain"
+    assert done.out.splitlines()[-3:] == [note] * 3
+
+
 def test_status_fits_the_screen_whatever_is_configured(
     brain: Brain, coordinator: Start, run_dir: Path
 ) -> None:

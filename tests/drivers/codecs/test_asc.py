@@ -104,6 +104,17 @@ def test_damaged_frames_name_file_and_line(tmp_path: Path, line: str, says: str)
         frames(tmp_path, f"{HEADER}   1.0 1 123 Rx d 1 00\n   2.0 {line}\n")
 
 
+def test_a_base_that_is_none_ends_it(tmp_path: Path) -> None:
+    """All numbers behind it would mean something else."""
+    with pytest.raises(ValueError, match=r"log\.asc:2: expected base hex or base dec"):
+        frames(tmp_path, "date Thu Sep 21 08:15:30 2023\nbase dxc\n  1.0 1 123 Rx d 1 00\n")
+
+
+def test_stamps_before_the_trigger(tmp_path: Path) -> None:
+    got = frames(tmp_path, HEADER + "  -0.500000 1 123 Rx d 1 00\n")
+    assert [frame.t for frame in got] == [BEGUN - 0.5]
+
+
 def test_decimal(tmp_path: Path) -> None:
     text = HEADER.replace("base hex", "base dec") + " 770.5 7  419361024x  Rx D 3   0 170  99\n"
     (frame,) = frames(tmp_path, text)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import can
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.codecs.blf import LARGEST_OBJECT, read
@@ -165,6 +165,7 @@ def test_a_bomb_costs_little_memory(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
+@settings(deadline=None)  # files
 @given(
     st.lists(
         st.tuples(st.integers(0, 0x1FFFFFFF), st.booleans(), st.binary(max_size=8)), max_size=30
@@ -190,6 +191,7 @@ def test_what_python_can_writes_is_read(
     ]
 
 
+@settings(deadline=None)  # files
 @given(st.data())
 def test_any_damage_gives_frames_or_value_error(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -57,7 +57,9 @@ def lines(name: str) -> list[dict[str, Any]]:
 @pytest.mark.skipif(FOLDER is None, reason="not run: ../shared/data/can is not beside the checkout")
 @pytest.mark.parametrize("name", CAPTURES)
 @pytest.mark.parametrize("kind", WRITERS)
-def test_a_real_bus(tmp_path: Path, kind: str, name: str) -> None:
+def test_a_real_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str) -> None:
+    # Pseudonyms of drivers have a key of the run.
+    monkeypatch.setenv("BRAIN_DECODE_DRIVER_ID", "plain")
     path = tmp_path / ("capture.mf4" if kind == "mf4" else "capture")
     WRITERS[kind](path, frames(name))
     got = [dict(line) for line in FmsJ1939.decode(path)]
@@ -114,3 +116,21 @@ def test_a_file_of_no_known_format(tmp_path: Path) -> None:
     done = decode(path)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "no known format" in done.stderr and "candump" in done.stderr
+
+
+def test_what_j1939_has_no_use_for_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.log"
+    path.write_text(
+        "(1.0) can0 18FEF117#FF0032FFFFFFFFFF\n"
+        + "(1.0) can0 123#00\n" * 4
+        + "(1.0) can0 18FEF117##1AABB\n(1.0) can0 123##1AABB\n"
+        + "(1.0) can0 20000004#0000000000000000\n" * 3
+        + "(1.0) can0 18FEF117#R8\n"
+    )
+    done = decode(path)
+    assert done.returncode == 0
+    assert '"spn":84' in done.stdout
+    assert done.stderr == (
+        f"{path}: left out, for J1939 has none: 4 11-bit frames, 2 CAN FD frames, "
+        "3 error frames, 1 remote request\n"
+    )

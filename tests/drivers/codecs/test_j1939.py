@@ -5,7 +5,7 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.codecs.j1939 import (
@@ -92,6 +92,7 @@ def test_broadcast() -> None:
     assert wire.transport.open == 0
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=9, max_size=1785), st.integers(0, 254))
 def test_any_message_comes_out_as_it_went_in(text: bytes, da: int) -> None:
     wire = Wire()
@@ -272,6 +273,7 @@ def test_a_last_packet_without_padding_will_do() -> None:
     assert [m.payload for m in wire.got] == [TEXT]
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -6,7 +6,7 @@ import random
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.codecs import candump
@@ -104,6 +104,7 @@ def test_contradictions(one: bytes, other: bytes, want: bool) -> None:
     assert contradict(CCVS1, one, other) is want
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=9)), max_size=50))
 def test_any_claims(claims: list[tuple[int, bytes]]) -> None:
     conflicts = AddressConflicts()

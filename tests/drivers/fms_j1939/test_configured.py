@@ -143,6 +143,26 @@ def test_a_section_that_cannot_be_is_refused(values: dict[str, object], says: st
         msgspec.convert({"channel": "x", **values}, FmsConfig)
 
 
+@pytest.mark.parametrize(
+    ("head", "path", "says"),
+    [
+        ("bus", "Vehicle.Bus.Custom.X", r"overlay: .*\[bus\]: the driver has a group of that name"),
+        (
+            "x",
+            "Vehicle.Bus.Can.State",
+            r"\[x\] Vehicle\.Bus\.Can\.State is a signal of the dr",
+        ),
+    ],
+)
+def test_what_the_driver_says_of_itself_is_taken(
+    tmp_path: Path, head: str, path: str, says: str
+) -> None:
+    file = tmp_path / "over.toml"
+    file.write_text(f'[{head}]\npgn = 65301\nswitches = [[0, "{path}", "1.1:2", "x"]]\n')
+    with pytest.raises(msgspec.ValidationError, match=says):
+        msgspec.convert({"channel": "x", "overlay": str(file)}, FmsConfig)
+
+
 def test_groups_of_an_overlay_may_be_preferred(tmp_path: Path) -> None:
     config = section(tmp_path, prefer={"roof": [3], "vep4": [4]})
     assert config.prefer["roof"] == [3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.fms_j1939.dm1 import LAMPS, OC_UNKNOWN, Dtc, decode
@@ -79,6 +79,7 @@ CODES = st.builds(
 ).filter(lambda dtc: dtc not in (Dtc(0, 0, 0, 0), Dtc(0x7FFFF, 31, 127, 1)))
 
 
+@settings(deadline=None)
 @given(st.lists(CODES, max_size=445), st.binary(max_size=3))
 def test_what_goes_in_comes_out(codes: list[Dtc], fill: bytes) -> None:
     payload = b"\x43\xff"
@@ -88,6 +89,7 @@ def test_what_goes_in_comes_out(codes: list[Dtc], fill: bytes) -> None:
     assert list(decode(payload + fill).dtcs) == codes
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=2, max_size=1785))
 def test_any_bytes(payload: bytes) -> None:
     message = decode(payload)

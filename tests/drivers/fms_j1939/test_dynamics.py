@@ -12,9 +12,11 @@ import pytest
 from agent.sdk import Commandable, Context, Kind, Scalar, State
 from drivers.codecs import candump
 from drivers.fms_j1939 import status
-from drivers.fms_j1939.can_raw import filters
+from drivers.fms_j1939.can_raw import filters, pack
 from drivers.fms_j1939.driver import FmsConfig, FmsJ1939
 from drivers.fms_j1939.dynamics import WATCHED, Dynamics
+from drivers.fms_j1939.frames import parse
+from drivers.fms_j1939.receiver import Receiver
 from tests.drivers.fms_j1939.conftest import Running, Stick
 
 Plug = Callable[..., Stick]
@@ -176,3 +178,23 @@ def test_the_kernel_lets_them_in() -> None:
         word = can_id | 0x80000000
         assert any(word & mask == wanted & mask for wanted, mask in pairs)
     assert not any(0x98FEF100 & mask == wanted & mask for wanted, mask in pairs)
+
+
+def speed_line(kmh: int, sa: int) -> bytes:
+    return b"T18FEF1%02X8F3%sC000FF1FFF" % (sa, (kmh * 256).to_bytes(2, "little").hex().encode())
+
+
+@pytest.mark.parametrize(
+    ("liar", "kind", "signs"),
+    [(0x17, "lines", True), (0x21, "lines", False), (0x17, "frames", True)],
+)
+def test_a_liar_with_the_address_of_another_is_noticed(liar: int, kind: str, signs: bool) -> None:
+    dynamics = Dynamics()
+    receiver = Receiver(dynamics=dynamics)
+    for at_ms in range(0, 21_000, 50):
+        line = speed_line(60, 0x17) if at_ms % 100 else speed_line(0, liar)
+        if kind == "lines":
+            receiver.lines([line], at_ms)
+        else:
+            receiver.can_frames([(pack(parse(line)), at_ms)])
+    assert bool(dynamics.addresses.count) is signs

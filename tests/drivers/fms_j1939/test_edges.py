@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from unittest import mock
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,10 +28,18 @@ EDGES = {
 # Doors, tachograph, switches, gear; multiplexed: services, axles, tell-tales; a fallback pair.
 CHOSEN = [65102, 64933, 65132, 65265, 61445, 65216, 65258, 64893, 64777, 65257]
 
-# Few values, so that payloads repeat and come back.
-PAYLOADS = st.lists(
-    st.sampled_from([0x00, 0x01, 0x02, 0x55, 0x7D, 0xFB, 0xFE, 0xFF]), min_size=8, max_size=8
-).map(bytes) | st.sampled_from([b"", b"\x01", bytes(8), b"\xff" * 8, bytes(7) + b"\x01"])
+# Few values, so that payloads repeat and come back; many differ from another one in one byte only.
+BYTES = st.sampled_from([0x00, 0x01, 0x02, 0x55, 0x7D, 0xFB, 0xFE, 0xFF])
+NEARLY = st.tuples(st.sampled_from([bytes(8), b"\xff" * 8]), st.integers(0, 7), BYTES).map(
+    lambda found: found[0][: found[1]] + bytes([found[2]]) + found[0][found[1] + 1 :]
+)
+PAYLOADS = st.one_of(
+    NEARLY,
+    NEARLY,
+    NEARLY,
+    st.lists(BYTES, min_size=8, max_size=8).map(bytes),
+    st.sampled_from([b"", b"\x01", bytes(8), bytes(7)]),
+)
 
 
 def said_of(reading: Reading) -> Scalar | State:
@@ -65,35 +74,45 @@ class Naive:
             told.append(what)
 
 
-FRAMES = st.lists(
-    st.tuples(
-        st.sampled_from(CHOSEN),
-        st.integers(0, 2),
-        PAYLOADS,
-        st.sampled_from([0, 1, 50, 100, 999, 1000, 1001, 3000, 7000]),
-        st.booleans(),
-    ),
-    max_size=60,
+Frames = list[tuple[int, int, bytes, int, bool]]
+"""PGN, source address and payload, how long after the one before, whether silence is looked for."""
+
+WAITS = st.sampled_from([0, 1, 100, 650, 800, 999, 1000, 1001, 3000, 7000])
+
+# Of a few parameter groups, senders and payloads, or nothing would ever be repeated.
+FRAMES = st.tuples(
+    # All eight bytes of DC2 are edges.
+    st.lists(st.sampled_from([64933, *CHOSEN]), min_size=1, max_size=2),
+    st.lists(PAYLOADS, min_size=2, max_size=6),
+).flatmap(
+    lambda pool: st.lists(
+        st.tuples(
+            st.sampled_from(pool[0]),
+            st.sampled_from([0, 0, 1]),
+            st.sampled_from(pool[1]),
+            WAITS,
+            st.booleans(),
+        ),
+        max_size=60,
+    )
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(FRAMES, st.booleans())
-def test_the_edges_are_those_of_a_decoder_that_skips_nothing(
-    frames: list[tuple[int, int, bytes, int, bool]], as_text: bool
-) -> None:
+def test_the_edges_are_those_of_a_decoder_that_skips_nothing(frames: Frames, as_text: bool) -> None:
     receiver, naive = Receiver(), Naive()
     emitted = Naive()
     at_ms = 0
     for number, sa, payload, wait_ms, look in frames:
+        looks = range(at_ms + 100, at_ms + wait_ms, 100) if look else ()
         at_ms += wait_ms
-        if look:
-            for statement in receiver.missing(at_ms):
-                assert not statement.values
-                for path, state in statement.states.items():
-                    assert state is State.MISSING
-                    naive.tell(path, state)
-                    emitted.tell(path, state)
+        for statement in [one for now_ms in looks for one in receiver.missing(now_ms)]:
+            assert not statement.values
+            for path, state in statement.states.items():
+                assert state is State.MISSING
+                naive.tell(path, state)
+                emitted.tell(path, state)
         can_id = 6 << 26 | number << 8 | sa
         if as_text:
             line = b"T%08X%d%s" % (can_id, len(payload), payload.hex().encode())
@@ -117,17 +136,38 @@ def test_the_edges_are_those_of_a_decoder_that_skips_nothing(
         assert emitted.told.get(path) == naive.told.get(path), path
 
 
+@pytest.mark.parametrize("number", sorted(PGNS))
+def test_the_edge_of_every_single_bit_is_stated(number: int) -> None:
+    receiver, naive, emitted = Receiver(), Naive(), Naive()
+    base = bytes([0x00, 0x00, 0x01, 0x00, 0x01, 0x00, 0x01, 0x00])
+    payloads = [base]
+    for bit in range(64):
+        turned = bytearray(base)
+        turned[bit // 8] ^= 1 << bit % 8
+        payloads += [bytes(turned), base]
+    for at_ms, payload in enumerate(payloads):
+        line = b"T%08X8%s" % (6 << 26 | number << 8, payload.hex().encode())
+        for statement in receiver.lines([line], at_ms):
+            for path, what in {**statement.values, **statement.states}.items():
+                emitted.tell(path, what)
+        for path, what in naive.hear(number, 0, payload).items():
+            if receiver.believed(path) == (number, 0):
+                naive.tell(path, what)
+    for path in EDGES:
+        assert emitted.told.get(path) == naive.told.get(path), path
+
+
 @settings(max_examples=100, deadline=None)
 @given(FRAMES)
 def test_both_wires_and_whole_frames_state_the_same(
-    frames: list[tuple[int, int, bytes, int, bool]],
+    frames: Frames,
 ) -> None:
     text, whole = Receiver(), Receiver()
     at_ms = 0
     for number, sa, payload, wait_ms, look in frames:
+        for now_ms in range(at_ms + 100, at_ms + wait_ms, 100) if look else ():
+            assert text.missing(now_ms) == whole.missing(now_ms)
         at_ms += wait_ms
-        if look:
-            assert text.missing(at_ms) == whole.missing(at_ms)
         can_id = 6 << 26 | number << 8 | sa
         line = b"T%08X%d%s" % (can_id, len(payload), payload.hex().upper().encode())
         assert text.lines([line], at_ms) == whole.frame(Frame(can_id, payload, True, False), at_ms)
@@ -146,6 +186,18 @@ def test_every_signal_that_is_heard_is_stated_once_a_second() -> None:
                 last[path] = n * 20
     assert len(last) >= 5
     assert all(at_ms >= 199 * 20 - REPEAT_MS for at_ms in last.values())
+
+
+def test_what_is_composed_of_several_messages_is_repeated_too() -> None:
+    receiver = Receiver()
+    path = "Vehicle.Service.DistanceToService"
+    at = [
+        at_ms
+        for at_ms in range(0, 5000, 500)
+        for statement in receiver.lines([b"T18FEC00080180%02XFFFFFFFFFF" % 0x80], at_ms)
+        if path in statement.values
+    ]
+    assert at == [0, 1000, 2000, 3000, 4000]
 
 
 def test_turns_of_a_multiplexer_are_skipped_too() -> None:

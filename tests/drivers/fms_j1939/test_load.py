@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.fms_j1939.load import Meter, Traffic, wire_bits
@@ -77,6 +77,7 @@ def test_rates() -> None:
     assert meter.frames_per_s == 100
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 2**64), st.integers(0, 2**64), st.integers(-(2**62), 2**62)),

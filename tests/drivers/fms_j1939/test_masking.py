@@ -6,7 +6,7 @@ import random
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.codecs.j1939 import TP_CM, TP_DT, Transport, split_id
@@ -113,6 +113,7 @@ FRAMES = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(FRAMES, max_size=60))
 def test_lengths_identifiers_and_packet_numbers_stay(frames: list[Frame]) -> None:
     for before, after in zip(frames, masked(frames), strict=True):
@@ -122,6 +123,7 @@ def test_lengths_identifiers_and_packet_numbers_stay(frames: list[Frame]) -> Non
             assert after.payload[:1] == before.payload[:1]
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=9, max_size=200), st.sampled_from([DI, VI]), st.integers(0, 30))
 def test_no_character_of_a_text_is_left(text: bytes, pgn: int, lost: int) -> None:
     frames = several(pgn, text)

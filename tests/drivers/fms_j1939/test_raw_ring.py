@@ -5,7 +5,7 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.fms_j1939 import can_raw
@@ -34,6 +34,7 @@ def everything(ring: RawRing) -> list[tuple[int, Frame]]:
     return [one for chunk in ring.since(0)[1] for one in chunk.frames()]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(FRAMES, min_size=1, max_size=5), max_size=10))
 def test_what_goes_in_comes_out(reads: list[list[Frame]]) -> None:
     slcan, kernel = RawRing(), RawRing()

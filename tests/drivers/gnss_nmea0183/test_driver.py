@@ -17,7 +17,7 @@ import msgspec
 import pytest
 import serial
 
-from agent.sdk import Commandable, DeviceUnavailable, Kind, boottime_ms
+from agent.sdk import Commandable, DeviceUnavailable, Kind, State, boottime_ms
 from drivers.gnss_nmea0183 import baud
 from drivers.gnss_nmea0183 import driver as module
 from drivers.gnss_nmea0183.driver import Config, GnssNmea0183
@@ -363,6 +363,19 @@ def test_ubx_and_the_state_of_the_receiver(
     assert told == {
         **{ANTENNA: "open", JAMMING: "warning", JAMMING_LEVEL: 20.0, FUSION: "fusion"},
     }
+
+
+def test_accuracy_is_lost_with_the_fix_where_it_was_told(
+    nmea: Nmea, receiver: Receiver, context: Any, start: Callable[..., Running]
+) -> None:
+    start()
+    lost = pvt(2, (44.0, -121.0), fix=0)
+    receiver.send(nmea("GNRMC,120000.00,V,,,,,,,010127,,,N"))
+    receiver.send(pvt(1, (44.0, -121.0)) + lost)
+    before, held, after = context.wait("fix", 3, within_s=2)
+    assert ACCURACY not in before.values and ACCURACY not in before.states
+    assert held.values[ACCURACY] == 0.9
+    assert after.states[ACCURACY] is State.NOT_AVAILABLE
 
 
 def test_a_receiver_that_tells_nothing_of_its_antenna_states_nothing(

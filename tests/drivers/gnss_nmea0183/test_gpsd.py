@@ -17,11 +17,10 @@ from hypothesis import strategies as st
 
 from agent.sdk import DeviceUnavailable
 from drivers.gnss_nmea0183 import driver as module
-from drivers.gnss_nmea0183.config import Config
+from drivers.gnss_nmea0183.config import Config, host_and_port
 from drivers.gnss_nmea0183.driver import GnssNmea0183
 from drivers.gnss_nmea0183.epoch import Fix
 from drivers.gnss_nmea0183.gpsd import MAX_LINE, GpsdDecoder
-from drivers.gnss_nmea0183.gpsd_link import host_and_port
 from drivers.gnss_nmea0183.signals import (
     ACCURACY,
     FIX_TYPE,

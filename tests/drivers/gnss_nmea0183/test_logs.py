@@ -61,6 +61,9 @@ TWO = (rmc(0), gga(0), rmc(1), gga(1))
         lambda d: b"\xef\xbb\xbf" + d,  # a byte order mark
         lambda d: d.rstrip(b"\r\n"),
         gzip.compress,
+        lambda d: d.decode().encode("utf-16"),  # as Windows shells redirect
+        lambda d: gzip.compress(d.decode().encode("utf-16-be").join((b"\xfe\xff", b""))),
+        lambda d: d.replace(b"\r\n", b'"\r\n').replace(b"$", b'"2023-01-01","$'),
     ],
 )
 def test_however_it_was_written(
@@ -248,3 +251,15 @@ def test_a_jump_is_marked_on_its_line_only(nmea: Nmea, tmp_path: Path) -> None:
     fixes = decoded(tmp_path, nmea(rmc(0), rmc(1), away, rmc(1, time="120003.00")))
     assert [fix.get("plausible") for fix in fixes] == [None, None, False, None]
     assert fixes[2]["lat"] == 49.0685
+
+
+def gll(i: int) -> str:
+    lat, lon = MINUTES[i]
+    return f"GPGLL,{lat},{lon},12000{i}.00,A,A"
+
+
+def test_what_the_end_cuts_off_is_no_fix(nmea: Nmea, tmp_path: Path) -> None:
+    whole = (rmc(0), gga(0), gll(0))
+    assert places(decoded(tmp_path, nmea(*whole, rmc(1)))) == PLACES[:1]
+    assert places(decoded(tmp_path, nmea(*whole, rmc(1), gga(1)))) == PLACES
+    assert places(decoded(tmp_path, nmea(rmc(0)))) == PLACES[:1]

@@ -65,6 +65,7 @@ def test_lists(bodies: tuple[str, ...], in_view: int, strength: float | None) ->
         "GPGSV,a,1,01",
         "GPGSV,1,1,x",
         "XGPGSV,1,1,01",
+        "PXGSV,1,1,01",
         "GPGSA,1,1,01",
     ],
 )
@@ -130,6 +131,7 @@ def test_hostile_lists_are_bounded(bodies: list[str]) -> None:
         ("GPTXT,01,01,01,ANTENNA OPEN", Condition("open")),
         ("GPTXT,01,01,02,ANTSUPERV=AC SD PDoS SR", None),
         ("GPTXT,01,01,02,OKAY", None),
+        ("PMTXT,01,01,02,ANTSTATUS=OK", None),
         ("GPGSV,01,01,02,ANTSTATUS=OK", None),
         ("", None),
     ],

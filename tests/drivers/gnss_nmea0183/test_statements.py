@@ -222,7 +222,21 @@ def test_all_talkers(talker: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ["", "GPGSV,3,1,12", "GPTXT,01,01,02,x", "PMTK001,604,1", "RMC,1", "GPRMC", "XGPRMC,1"]
+    "body",
+    [
+        "",
+        "GPGSV,3,1,12",
+        "GPTXT,01,01,02,x",
+        "PMTK001,604,1",
+        "PGRMC,A,218.8,100",
+        "PMGSA,A,3",
+        "PUBX",
+        "PUBX,03,11",
+        "PSTMTG,1,2",
+        "RMC,1",
+        "GPRMC",
+        "XGPRMC,1",
+    ],
 )
 def test_other_sentences_state_nothing(body: str) -> None:
     assert parse(body) is None
