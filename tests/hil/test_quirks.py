@@ -29,14 +29,15 @@ def test_a_quirk_of_real_buses(simulate: Simulate, quirk: str) -> None:
     assert ("Vehicle.Exterior.AirPressure" in shown) == (quirk != "zero_fill")
     if quirk == "spoofed_source":
         # Nobody can tell who spoke: what the hostile node says as the engine arrives too.
-        assert shown[SPEED]["max"] > 100
+        assert shown[SPEED]["max"] > 60
     else:
         assert shown[SPEED]["max"] < 60
 
 
 def test_quirks_together_with_kills(simulate: Simulate) -> None:
+    # Not while the cluster wakes up: who has heard nobody else yet cannot know that it errs.
     quirks = [word for name in NAMES for word in ("--quirk", name)]
     simulate(
         *("--duration", "30", "--seed", "5", *quirks),
-        *("--fault", "driver_kill:fms@10", "--fault", "agent_kill@16", "--fault", "can_flood@21+4"),
+        *("--fault", "driver_kill:fms@14", "--fault", "agent_kill@17", "--fault", "can_flood@21+4"),
     ).assert_books()
