@@ -13,13 +13,15 @@ DURATION ?= 90
 SIMULATE ?= --duration $(DURATION) --seed 7 --fault no_network@20+15 --fault driver_kill:gnss@42 \
             --fault driver_kill:fms@48 --fault agent_kill@55 --fault cloud_kill@64 --fault broker_kill@72
 
-.PHONY: help simulate test test-kills check bench clean lock proto
+.PHONY: help simulate test test-kills fuzz check docs bench clean lock proto
 
 help:
 	@echo "make simulate   a simulated bus, its broker and its cloud end on this machine: $(DURATION) s, then the books"
 	@echo "make test       all tests that finish within minutes"
 	@echo "make test-rig   all tests in a guest with a kernel of its own: power cuts, SocketCAN, systemd, 3G"
 	@echo "make rig-kernel a kernel for what Debian's lacks there: ISO-TP, V4L2, USB, GPIO, TPM"
+	@echo "make fuzz       a million inputs for the transport protocol of CAN and as many for NMEA"
+	@echo "make docs       docs/signals.md and the tables of signals of the drivers, from the code"
 	@echo "make check      ruff, mypy --strict, import rules, systemd units"
 	@echo "make bench      the figures of the README"
 	@echo "make clean      remove .venv and caches"
@@ -99,8 +101,16 @@ RUNS ?= 50
 test-kills: $(DEV)
 	$(BIN)/python tests/hil/random_kills.py --runs $(RUNS)
 
+# A million inputs each, some 10 minutes together; a slice of both is part of make test.
+fuzz: $(DEV)
+	$(BIN)/python -m tests.drivers.codecs.fuzz_transport --frames 1000000
+	$(BIN)/python -m tests.drivers.gnss_nmea0183.fuzz
+
+docs: $(DEV)
+	$(BIN)/python docs/signals.py
+
 bench: $(DEV)
-	@for script in start receive_decode uplink_codec flash_bytes throughput full_bus; do \
+	@for script in start receive_decode frame_stages raw_ring uplink_codec flash_bytes throughput full_bus; do \
 		echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; echo; done
 
 clean:
