@@ -70,6 +70,8 @@ class Ledger:
     """(driver, boot time in ms) of each death of a driver."""
     outages: list[tuple[int, int | None]] = field(default_factory=list)
     """(down, back) in boot time ms of the coordinator; back None: not yet."""
+    stalled_ms: int = 0
+    """Longest time that the machine kept a device on the wires waiting for its turn."""
 
     def enter(self, heard: Iterable[Heard]) -> None:
         """Enter what became of emissions, in the order of each wire."""

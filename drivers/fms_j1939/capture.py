@@ -13,7 +13,8 @@ from drivers.fms_j1939 import dm1
 from drivers.fms_j1939.dm1 import DM1
 from drivers.fms_j1939.driver_ids import Identity
 from drivers.fms_j1939.dtc_signals import DTC
-from drivers.fms_j1939.spn import Pgn, Reading, Shape
+from drivers.fms_j1939.pgn import Pgn
+from drivers.fms_j1939.spn import Reading, Shape
 from drivers.fms_j1939.table import parameter_groups
 
 PLAIN_VARIABLE = "BRAIN_DECODE_DRIVER_ID"

@@ -27,10 +27,10 @@ from drivers.fms_j1939.configured import parameter_groups
 from drivers.fms_j1939.driver_ids import Identity
 from drivers.fms_j1939.dynamics import Dynamics
 from drivers.fms_j1939.load import Meter
+from drivers.fms_j1939.pgn import Pgn
 from drivers.fms_j1939.raw_ring import RawRing
 from drivers.fms_j1939.receiver import Receiver, Statement
 from drivers.fms_j1939.slcan import SlcanBus
-from drivers.fms_j1939.spn import Pgn
 from drivers.fms_j1939.status import BUS, SILENCE_MS, Silence, Status
 from drivers.fms_j1939.table import GROUPS, declared
 

@@ -253,3 +253,20 @@ def test_pseudonyms_stand_for_one_driver_each(
     verdict = judge(ledger, arrived, ZERO_MS)
     assert verdict.missing == {"fms": missing}, verdict.examples
     assert sum(verdict.invented.values()) == invented, verdict.examples
+
+
+@pytest.mark.parametrize(("settled", "missing"), [(False, 0), (True, 1)])
+def test_what_another_sender_says_meets_an_interval_while_it_is_to_be_believed(
+    settled: bool, missing: int
+) -> None:
+    """The better sender is back from second 10, or has been there all the time."""
+    opened = ZERO_MS - 60_000
+    entries = []
+    for second in range(15):
+        writings = ((ODOMETER, 1_000.0),) if settled or second >= 10 else ()
+        coarse = ((ODOMETER, 990.0),)
+        emission = Emission("fms", second, b"x\r", writings, alternatives=coarse)
+        entries.append(Heard(emission, ZERO_MS + second * 1_000, opened))
+    arrived = [value(0.1, "fms", ODOMETER, 1_000.0)] if settled else []
+    verdict = judge(world(entries), [*arrived, value(10.5, "fms", ODOMETER, 990.0)], ZERO_MS)
+    assert verdict.missing.get("fms", 0) == missing, verdict.examples
