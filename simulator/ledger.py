@@ -124,7 +124,10 @@ class Ledger:
                 settled = back_ms is not None and at_ms >= back_ms + KILL_MARGIN_MS
                 if down_ms <= at_ms and not settled:
                     start = min(start, down_ms - KILL_MARGIN_MS)
-            spans.append((start, at_ms))
+            # What is written while it dies goes into a port that nobody reads any more.
+            openings = self.openings.get(source, [])
+            reopened = next((ms for ms in openings if ms > at_ms), at_ms + OPEN_FOR_MS)
+            spans.append((start, reopened))
         return sorted(spans)
 
     def died_after(self, at_ms: int) -> bool:

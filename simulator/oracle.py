@@ -24,6 +24,8 @@ from simulator.verdict import Verdict
 
 SLACK_MS = 1_000
 """A value may be captured this much before or after it was written."""
+HEARD_ON_MS = 2_000
+"""Within this a driver has stated again what thinning held back, and a commit has taken it."""
 
 
 def judge(
@@ -47,6 +49,9 @@ def judge(
     for values in by_signal.values():
         values.sort(key=lambda v: v.at_ms)
     deaf = {source: ledger.deaf(source) for source in {key[0] for key in ledger.runs}}
+    ended: dict[str, int] = {}
+    for (source, _), runs in ledger.runs.items():
+        ended[source] = max(ended.get(source, 0), *(run.last_ms for run in runs))
     _judge_fixes(ledger, by_signal, deaf, slack_ms, verdict)
     if events is not None:
         judge_fault_events(ledger, events, deaf, slack_ms, verdict)
@@ -63,7 +68,8 @@ def judge(
             _judge_changes(source, spec, runs, values, slack_ms, verdict)
         elif spec.keep == "sampled":
             others = Others(ledger, source, signal)
-            _judge_intervals(source, spec, runs, values, others, zero_ms, late_ms, verdict)
+            judged = _intervals(spec, runs, zero_ms, ended[source])
+            _judge_intervals(source, spec, runs, values, others, judged, zero_ms, late_ms, verdict)
     for (source, signal), values in sorted(by_signal.items()):
         if source in deaf:
             _judge_inventions(ledger, source, signal, values, slack_ms, verdict)
@@ -158,12 +164,38 @@ def _judge_changes(
         )
 
 
+def _intervals(spec: Expectation, runs: list[Run], zero_ms: int, ended_ms: int) -> list[int]:
+    """Numbers of the intervals that are facts: heard in their first half, and on from there.
+
+    What thinning held back comes again within a second: a reader that is killed before that, or
+    whose wire ends, owes nothing yet. `ended_ms`: when the source wrote last.
+    """
+    interval_ms = round(spec.interval_s * 1000)
+    unheard = [(run.first_ms, run.last_ms) for run in runs if not run.heard]
+    found = set()
+    for run in runs:
+        if not run.heard:
+            continue
+        first = max(0, (run.first_ms - zero_ms) // interval_ms)
+        for k in range(first, (run.last_ms - zero_ms) // interval_ms + 1):
+            start_ms = zero_ms + k * interval_ms
+            heard_ms = max(run.first_ms, start_ms)
+            until_ms = min(start_ms + interval_ms, heard_ms + HEARD_ON_MS)
+            if heard_ms >= start_ms + interval_ms // 2 or ended_ms < until_ms:
+                continue
+            after = bisect.bisect_left(unheard, (heard_ms, 0))
+            if after == len(unheard) or unheard[after][0] >= until_ms:
+                found.add(k)
+    return sorted(found)
+
+
 def _judge_intervals(
     source: str,
     spec: Expectation,
     runs: list[Run],
     values: list[Delivered],
     others: Others,
+    judged: list[int],
     zero_ms: int,
     late_ms: int,
     verdict: Verdict,
@@ -175,20 +207,8 @@ def _judge_intervals(
     interval_ms = round(spec.interval_s * 1000)
     tolerance = spec.deadband + 0.5 * spec.step + spec.tolerance + 1e-9
     times = [v.at_ms for v in values]
-    heard = sorted(
-        {
-            k
-            for run in runs
-            if run.heard
-            for k in range(
-                max(0, (run.first_ms - zero_ms) // interval_ms),
-                (run.last_ms - zero_ms) // interval_ms + 1,
-            )
-            if run.first_ms - zero_ms < k * interval_ms + interval_ms // 2
-        }
-    )
     begins = [run.first_ms for run in runs]
-    for k in heard:
+    for k in judged:
         start_ms, end_ms = zero_ms + k * interval_ms, zero_ms + (k + 1) * interval_ms
         newest = bisect.bisect_left(times, end_ms) - 1
         oldest_ms = start_ms - interval_ms - late_ms
