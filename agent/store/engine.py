@@ -21,6 +21,7 @@ from agent.store.opening import Memory, Opened
 from agent.store.room import limited, read_only, room_left, sync_directory
 from agent.store.rows import OutboxFull
 from agent.store.transaction import Books, Moved, Transaction
+from agent.store.water import WaterMark
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ class Engine:
         failpoint: Callable[[str], None],
     ) -> None:
         self._directory = directory
+        self._water = WaterMark(directory)
         self._quota_bytes = quota_bytes
         self._failpoint = failpoint
         self._doubts = Doubts()
@@ -185,6 +187,8 @@ class Engine:
 
     def _adopt(self, tx: Transaction) -> None:
         self.books = tx.books
+        if tx.framed:
+            self._water.note(tx.framed)
         if tx.offsets is not None:
             self.offsets = tx.offsets
         if tx.catalogue is not None:
@@ -260,6 +264,7 @@ class Engine:
             with suppress(sqlite3.Error):
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._abandon()
+        self._water.close()
 
     def _is_full(self, error: Exception) -> bool:
         """Whether more room would help: then what is least worth goes; else nothing must go."""

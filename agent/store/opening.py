@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from agent.clock import OffsetRow, OffsetSource
 from agent.record import StorageClass
-from agent.store import accounts, aside, schema
+from agent.store import accounts, aside, schema, water
 from agent.store import state as states
 from agent.store.accounts import Accounts
 from agent.store.room import sync_directory
@@ -64,7 +64,7 @@ def open_outbox(directory: Path) -> Opened:
     aside.finish_move(directory)
     traces = aside.traces(path)
     if not path.exists() or path.stat().st_size == 0:
-        if traces.log:
+        if traces.log or traces.water:
             return _replace(directory, traces)
         return _create(directory)
     try:
@@ -93,7 +93,8 @@ def open_outbox(directory: Path) -> Opened:
         raise
     how = "salvaging" if state.salvage else "clean" if state.clean else "unclean"
     scan = state.unverified or not state.clean
-    if lost and not state.clean:
+    behind = water.lost(traces.water, state)
+    if behind or (lost and not state.clean):
         books = _go_on_after(db, books, traces.newest_state())
     pending = {item.number for item in state.salvage.asides} if state.salvage else set()
     for number in set(aside.numbers(directory)) - pending:

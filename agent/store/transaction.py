@@ -66,6 +66,8 @@ class Transaction:
         self.offsets: list[OffsetRow] | None = None
         self.catalogue: dict[str, bytes] | None = None
         self.changed = False
+        self.framed = b""
+        """The state row as it was written; empty where nothing changed."""
         self.suspect = False
         """A row was met whose head cannot be right: everything must be looked through."""
         self._quota_bytes = quota_bytes
@@ -112,7 +114,8 @@ class Transaction:
     def write_state(self) -> None:
         """Write the state row as that of a new commit."""
         self.state.stamp()
-        self.db.execute("UPDATE state SET body = ? WHERE id = 1", (states.encode(self.state),))
+        self.framed = states.encode(self.state)
+        self.db.execute("UPDATE state SET body = ? WHERE id = 1", (self.framed,))
 
     def write_offsets(self, offsets: Sequence[OffsetRow]) -> None:
         """Replace the table of UTC offsets."""
