@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from agent import clock
 from agent.clock import OffsetRow
 from agent.record import StorageClass
+from agent.store import schema
 from agent.store.body import MAX_BODY_BYTES
 from agent.store.engine import Engine
+from agent.store.limits import Limits
 from agent.store.room import RESERVE_BYTES, Lock, Reserve, limited, room_left, take_suspicion
 from agent.store.rows import Change, Counters, Done, Mark, OutboxFull
 from agent.store.salvage import Caretaker
 
 RESTORE_EVERY = 60
 """Commits between looks whether the reserve can be taken again."""
-
-
-def ignore(failpoint: str) -> None:
-    """The failpoint of the field: none."""
 
 
 class Outbox:
@@ -44,9 +44,11 @@ class Outbox:
         directory: Path,
         *,
         quota_bytes: Mapping[StorageClass, int],
-        failpoint: Callable[[str], None] = ignore,
+        limits: Limits | None = None,
+        failpoint: Callable[[str], None] = schema.ignore,
+        boottime_ms: Callable[[], int] = clock.boottime_ms,
     ) -> Outbox:
-        """Open or create the outbox of `directory`.
+        """Open or create the outbox of `directory`; `limits` are those beside the bytes.
 
         Raises OutboxLocked where another process holds it, OutboxTooNew where a newer version
         wrote it, OutboxFull where the disk does not let it.
@@ -60,7 +62,8 @@ class Outbox:
                 "disk (mounted read-only, failing?) and its permissions"
             ) from error
         try:
-            engine = Engine(directory, _within_limit(quota_bytes), failpoint)
+            whole = replace(limits or Limits({}), nbytes=_within_limit(quota_bytes))
+            engine = Engine(directory, whole, failpoint, boottime_ms)
         except BaseException:
             lock.release()
             raise
