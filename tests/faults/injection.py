@@ -19,6 +19,7 @@ from pathlib import Path
 STORAGE = "pwrite64,fdatasync,fsync,ftruncate,openat,unlink,rename"
 """Every system call by which the outbox changes what is on flash."""
 ATTACH_S = 10.0
+BROKEN = Path(__file__).with_name("broken")
 
 
 class NotHere(Exception):
@@ -85,6 +86,11 @@ def injected(log: Path) -> int:
     return log.read_text(errors="replace").count("(INJECTED)") if log.exists() else 0
 
 
+def killed(log: Path) -> bool:
+    """Whether strace has killed its process: the last call did not come back."""
+    return log.exists() and log.read_text(errors="replace").rstrip().endswith("= ?")
+
+
 @contextlib.contextmanager
 def small_disk(directory: Path, *options: str) -> Iterator[Path]:
     """A disk of its own (tmpfs) at `directory`, with mount `options` such as size=8m, nr_inodes=40.
@@ -102,3 +108,20 @@ def small_disk(directory: Path, *options: str) -> Iterator[Path]:
         yield directory
     finally:
         subprocess.run(["umount", "-l", str(directory)], check=False)
+
+
+def failpoint(method: str, when: str, n: int) -> dict[str, str]:
+    """The environment of an agent that is killed `before` or `after` its nth call of `method`.
+
+    `method` is `module:Class.method`.
+    """
+    return {"PYTHONPATH": str(BROKEN), "BRAIN_FAULT_AT": f"{method}:{when}:{n}"}
+
+
+def hanging(method: str) -> dict[str, str]:
+    """The environment of an agent in which `method` never comes back from SIGUSR1 on."""
+    return {
+        "PYTHONPATH": str(BROKEN),
+        "PYTHONFAULTHANDLER": "1",
+        "BRAIN_FAULT_HANG": method,
+    }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -72,6 +73,8 @@ class World:
         self.log_file = directory / "agent.log"
         self.port = port or free_port()
         self.figures: dict[str, Any] = {}
+        self.env: dict[str, str] = {}
+        """Of the agent, beside ours."""
         self.feeders: dict[str, Feeder] = {}
         self.agent: subprocess.Popen[bytes] | None = None
         self.sections = {
@@ -111,8 +114,8 @@ class World:
             self.cloud.start()
             self.until(lambda: self.cloud.said("ready"), "the cloud end is subscribed")
 
-    def hang_up(self) -> None:
-        """The network is gone."""
+    def offline(self) -> None:
+        """The network is gone; feeders go on."""
         self.broker.kill()
 
     def feed(self, name: str = "count", rate: float = 50.0) -> Feeder:
@@ -127,8 +130,15 @@ class World:
         where = ["--config", str(self.config), "--run-dir", str(self.run_dir)]
         argv = [*before, *brain("run", *where, "--state-dir", str(self.state_dir))]
         with self.log_file.open("ab") as log:
-            self.agent = subprocess.Popen(argv, stdout=log, stderr=log, cwd=CHECKOUT)
+            self.agent = subprocess.Popen(
+                argv, stdout=log, stderr=log, cwd=CHECKOUT, env={**os.environ, **self.env}
+            )
         return self.agent
+
+    def ends(self, within_s: float = HEAL_S) -> int:
+        """Wait for the agent's end; its exit code, negative for a signal."""
+        assert self.agent is not None
+        return self.agent.wait(within_s)
 
     def start(self, *before: str, within_s: float = HEAL_S) -> float:
         """Start the agent and wait until it records; the seconds that this took."""
@@ -237,6 +247,11 @@ class World:
         fed = {name: feeder.emitted() for name, feeder in self.feeders.items()}
         return judge(self.ledger, [self.log()], fed)
 
+    def salvaged(self) -> bool:
+        """Whether all that was damaged has been looked through."""
+        audit = ask(self.run_dir, "audit")
+        return audit is not None and not audit["salvaging"]
+
     def settle(self, *, healed_at: float | None = None, within_s: float = 60.0) -> Books:
         """End the feeding, wait until all is booked, judge; every test ends with this.
 
@@ -265,8 +280,9 @@ class World:
             self.figures["heal_ms"] = heal_ms
         assert not found.lost and not found.invented, f"{found}\n{self.log()[-5000:]}"
         audit, verify = self.answer("audit"), self.answer("outbox", "verify")
-        assert audit["accepted"] == audit["acknowledged"] + audit["dropped"], audit
-        assert audit["balanced"] and not audit["queued"] and not audit["gaps"], audit
+        terms = (audit["acknowledged"], audit["queued"], audit["dropped"])
+        assert audit["accepted"] == sum(terms) and audit["balanced"], audit
+        assert not audit["gaps"], audit
         assert verify["sound"], verify
         return found
 
