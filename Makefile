@@ -112,7 +112,7 @@ test-kills: $(DEV)
 	$(BIN)/python tests/hil/random_kills.py --runs $(RUNS)
 
 bench: $(DEV)
-	@for script in start receive_decode uplink_codec flash_bytes throughput full_bus; do \
+	@for script in start receive_decode uplink_codec flash_bytes outbox_open throughput full_bus; do \
 		echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; echo; done
 
 clean:
