@@ -133,7 +133,13 @@ class OutboxReader:
         `balanced`: accepted = acknowledged + queued + dropped, with queued counted from the rows;
         `gaps`: rows whose numbers overlap or do not agree with their count.
         """
-        db = self._connect()
+        try:
+            return self._summary(self._connect())
+        except (sqlite3.Error, schema.Damaged) as error:
+            self._doubt(error)
+            raise
+
+    def _summary(self, db: sqlite3.Connection) -> Mapping[str, object]:
         db.execute("BEGIN")
         try:
             state = schema.read_state(db)

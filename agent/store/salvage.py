@@ -54,6 +54,8 @@ class Caretaker:
             self._scan = Scan()
             self._engine.follow = self._scan.follow
             self._engine.scan_wanted = False
+            # What the file holds counts, not what the connection remembers of it.
+            self._engine.ready().execute("PRAGMA shrink_memory")
         scan = self._scan
         db = self._engine.ready()
         if self._engine.books.state.salvage is not None:

@@ -164,7 +164,7 @@ def test_bytes_written(world: World) -> None:
     world.configure(store="commit_interval_s = 1.0\n")
     world.dial()
     world.start()
-    world.feed(rate=60)  # a full bus after thinning, see benchmarks/flash_bytes.py
+    world.feed(rate=60).tell("events 0")  # an event has a commit of its own
     world.accepts(60)
 
     def written() -> int:
