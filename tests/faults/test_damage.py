@@ -47,7 +47,7 @@ def judged(world: World, began: float) -> None:
     world.settle(healed_at=began, within_s=90)
 
 
-@pytest.mark.fault("B9", "a bit flips in a page of the database, each page in turn", slice=True)
+@pytest.mark.fault("B9", "a bit flips in a page of the database, each page in turn")
 def test_a_bit_flips_in_the_table_of_tables(world: World) -> None:
     backlog(world)
     world.stop()

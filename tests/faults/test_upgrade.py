@@ -105,7 +105,7 @@ def test_upgrade_killed_at_each_storage_call(
     assert n > 3
 
 
-@pytest.mark.fault("I8", WHAT, slice=True)
+@pytest.mark.fault("I8", WHAT)
 def test_the_agent_takes_over_an_older_outbox(world: World) -> None:
     world.dial()
     world.start()
