@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.faults.injection import injected
+from tests.faults.injection import first_injected_s, injected
 from tests.faults.world import World
 
 REFUSES = "nothing can be written"
@@ -46,6 +46,9 @@ def test_fsync_fails_for_ever(world: World) -> None:
         world.until(lambda: injected(log) > tries + 3, "it tries again")
         assert world.accepted() == said, "said to be on flash while no fsync worked"
         assert not world.healthy()
+        # A commit whose fsync failed may well be there as long as the power is: nobody may say so.
+        since_s = first_injected_s(log)
+        assert not world.said_on_flash(since_s + 0.002, time.time())
         healed_at = time.monotonic()
     world.accepts(50)
     world.settle(healed_at=healed_at)

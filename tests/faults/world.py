@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,16 @@ class World:
         """The lines of level ERROR that hold `text`: what a fleet operator is called for."""
         lines = self.log(since).splitlines()
         return [line for line in lines if " ERROR " in line and text in line]
+
+    def said_on_flash(self, since_s: float, until_s: float) -> list[str]:
+        """The lines that say that something is on flash, between two moments of the wall clock."""
+        found = []
+        for line in self.log().splitlines():
+            if "on flash: " in line:
+                at_s = datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").timestamp()
+                if since_s < at_s < until_s:
+                    found.append(line)
+        return found
 
     def accepted(self) -> int:
         """How many records the agent has said are on flash, over all its lives."""
