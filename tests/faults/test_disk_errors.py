@@ -78,7 +78,7 @@ def test_fsync_takes_long(world: World) -> None:
     assert world.settle(healed_at=healed_at).dropped == 0
 
 
-@pytest.mark.fault("B4", "a write fails: ENOSPC, and later not any more")
+@pytest.mark.fault("B4", "the disk is full (ENOSPC): alarms still flow")
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EDQUOT"])
 def test_writes_fail_for_a_while(error: str, world: World) -> None:
     driving(world)
