@@ -102,7 +102,7 @@ class Endpoint:
 
         return cls(
             config,
-            f"brain-{topics.vehicle}",
+            config.broker_takes.client_id.format(vehicle=topics.vehicle),
             topics.status,
             topics.acks,
             birth=status(True),
