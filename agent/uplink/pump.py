@@ -212,6 +212,7 @@ class Uplink:
         self._sender.connected(event.generation)
         self._limits = Limits.of(self._config, self._topics, event)
         self._delivery.dissolve()
+        self._refusals.connected()
         self._lookout.begin_anew()
 
     def _arrived(self, payload: bytes, now: float) -> None:

@@ -90,6 +90,10 @@ class Refusals:
             if code in (FORMAT_INVALID, PACKET_TOO_LARGE) or struck_out(flight):
                 self.judge([flight], now, certain=True)
 
+    def connected(self) -> None:
+        """A new connection: the broker may have other rules than the last one."""
+        self._paused.clear()
+
     def lost(self, event: Lost, now: float) -> None:
         """The connection is no more; a message may be to blame."""
         blamed = self._delivery.lost(now, by_peer=event.of_a_message, stated=event.code is not None)
