@@ -157,7 +157,7 @@ class Dialler:
                 return
             if lost.stalled:
                 self._segments.stalled(useful=self._reconnect.was_useful)
-            taken_over = self._taken_over(lost, version)
+            taken_over = self._taken_over(lost)
             version = 5
             if taken_over:
                 self._clone()
@@ -196,16 +196,13 @@ class Dialler:
             self._session = None
             session.close(say_goodbye=lost is None)
 
-    def _taken_over(self, lost: Lost, version: Version) -> bool:
+    def _taken_over(self, lost: Lost) -> bool:
         held_s = time.monotonic() - self._state.since
         if held_s >= STABLE_S:
             self._told.discard(Alarm.UPLINK_TAKEN_OVER)
         if lost.code is not None:
             return lost.code == TAKEN_OVER
-        # A broker of MQTT 5 states it.
-        return version == 4 and self._takeovers.cut(
-            held_s=held_s, by_peer=lost.by_peer, owed=lost.owed
-        )
+        return self._takeovers.cut(held_s=held_s, by_peer=lost.by_peer, owed=lost.owed)
 
     def _clone(self) -> None:
         if Alarm.UPLINK_TAKEN_OVER not in self._told:

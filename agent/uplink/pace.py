@@ -117,8 +117,9 @@ class Reconnect:
 class Takeovers:
     """Tells a second client of our name from accidents, where the broker gives no reason.
 
-    A broker of MQTT 3.1.1 just closes the connection. Three in a row that were cut within a minute
-    though nothing was asked of the broker are no accident, and no message's fault.
+    A broker of MQTT 3.1.1 just closes the connection, and so does mosquitto 2.0 with MQTT 5. Three
+    in a row that were cut within a minute though nothing was asked of the broker are no accident,
+    and no message's fault.
     """
 
     def __init__(self) -> None:
