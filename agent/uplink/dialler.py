@@ -124,6 +124,11 @@ class Dialler:
         if session is not None and generation == self._generation:
             session.reset(reason)
 
+    def probing(self, generation: int) -> None:
+        """That connection is risked to learn whether a message is to blame for the last cuts."""
+        if generation == self._generation:
+            self._reconnect.probing()
+
     def useful(self) -> None:
         """The far end answered: a cut now may be followed by a quick attempt."""
         self._reconnect.useful()

@@ -248,7 +248,7 @@ class Uplink:
             self._stop.wait(IDLE_S)
 
     def _next_cargo(self) -> Cargo | None:
-        if len(self._delivery.flights) >= self._limits.window:
+        if self._delivery.in_flight >= self._limits.window:
             return None
         now = time.monotonic()
         link = self._link(now)
@@ -267,7 +267,7 @@ class Uplink:
 
     def _link(self, now: float) -> Link:
         return Link(
-            in_flight=len(self._delivery.flights),
+            in_flight=self._delivery.in_flight,
             window=self._limits.window,
             unconfirmed_bytes=self._delivery.unconfirmed_bytes,
             max_payload=self._limits.payload,

@@ -256,7 +256,7 @@ def test_receive_maximum(world: World, liar: Liar) -> None:
 def _poisoned(world: World) -> None:
     """Some records that the broker does not take, between many that it does."""
     feeder = world.feeders["count"]
-    feeder.tell("pad 6000")
+    feeder.tell("pad 4000")
     world.accepts(15)
     feeder.tell("pad 0")
     world.accepts(50)
@@ -275,7 +275,7 @@ def test_too_large(world: World, liar: Liar) -> None:
     world.configure(store="commit_interval_s = 0.05\n")
 
     def refuse(one: Packet, line: Line) -> bytes | None:
-        if one.batch and len(one.raw) > 2_500:
+        if one.batch and len(one.raw) > 1_500:
             line.answer(puback(one.mid, 0x95))
             return None
         return one.raw
@@ -294,7 +294,7 @@ def test_poison_without_a_reason(world: World) -> None:
     with between(world) as liar:
 
         def hang_up(one: Packet, line: Line) -> bytes | None:
-            if one.batch and len(one.raw) > 2_500:
+            if one.batch and len(one.raw) > 1_500:
                 line.cut()
                 return None
             return only_3_1_1(one, line)
@@ -308,7 +308,7 @@ def test_poison_without_a_reason(world: World) -> None:
 
 @pytest.mark.fault("G7", "mosquitto's message_size_limit, which it does not announce")
 def test_mosquitto_hangs_up(world: World) -> None:
-    use_mosquitto(world, "message_size_limit 2500")
+    use_mosquitto(world, "message_size_limit 1500")
     world.configure(store="commit_interval_s = 0.05\n")
     begin(world)
     _poisoned(world)
