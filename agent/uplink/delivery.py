@@ -215,7 +215,7 @@ class Delivery:
 
     def dissolve(self) -> None:
         """Forget the messages that nothing speaks against: their rows are planned anew."""
-        self._flights = {n: f for n, f in self._flights.items() if f.suspect}
+        self._flights = {n: f for n, f in self._flights.items() if f.cuts or f.suspect}
 
     def remove(self, flight: Flight) -> None:
         """Take a message out, to split it or to give it up."""
