@@ -37,6 +37,7 @@ class Engine:
         boottime_ms: Callable[[], int],
     ) -> None:
         self._directory = directory
+        self._path = directory / schema.FILE
         self._water = WaterMark(directory)
         self._limits = limits
         self._boottime_ms = boottime_ms
@@ -82,7 +83,7 @@ class Engine:
 
     def _transact(self, work: Callable[[Transaction], T], key: object) -> T:
         db = self.db
-        tx = Transaction(db, self.books, self._limits, self._boottime_ms())
+        tx = Transaction(db, self.books, self._limits, self._boottime_ms(), self._path)
         try:
             db.execute("BEGIN IMMEDIATE")
             self._failpoint("begin")

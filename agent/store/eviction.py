@@ -6,17 +6,22 @@ History is thinned before it is dropped; an alarm never goes for a full disk.
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 from typing import Protocol
 
 from agent.record import StorageClass
 from agent.store import powered
 from agent.store.body import EPOCH_SHIFT, MASK, RawRow, row_id
 from agent.store.limits import Limits
+from agent.store.room import scarce
 from agent.store.state import Epoch, State
 from agent.store.thinning import thin_some
 from agent.store.weight import HEAD, ROW_OVERHEAD_BYTES, Head
 
+PAGE_BYTES = 4096
 _AT_ONCE = 64
+SPARE_BYTES = 64 << 10
+"""The pages around what is added: of the trees, the accounts and the list of free ones."""
 SLACK = 0.25
 """So much more than its share a part has before it is thinned: a second at a time gains nothing."""
 
@@ -28,6 +33,7 @@ class Dropping(Protocol):
     suspect: bool
     changed: bool
     limits: Limits
+    file: Path | None
 
     @property
     def state(self) -> State: ...
@@ -55,15 +61,26 @@ def keep_limits(tx: Dropping) -> int:
     return dropped
 
 
-def make_room(tx: Dropping, nbytes: int) -> int:
-    """Free `nbytes`: bulk, then history; the records given up."""
+def make_room(tx: Dropping, nbytes: int, *, tight: bool) -> int:
+    """Where the disk has little room left, or had none a moment ago: free as much as will come.
+
+    `nbytes` of lines are to be added. Bulk goes first, then history; the records given up. Nothing
+    is thinned here: what is written anew needs the very room that there is not.
+    """
+    if not nbytes or tx.file is None:
+        return 0
+    (pages,) = tx.db.execute("PRAGMA page_count").fetchone()
+    if not tight and not scarce(tx.file, pages * PAGE_BYTES):
+        return 0
+    (free,) = tx.db.execute("PRAGMA freelist_count").fetchone()
+    nbytes += SPARE_BYTES - (0 if tight else free * PAGE_BYTES)
     dropped = 0
     for storage_class in (StorageClass.BULK, StorageClass.HISTORY):
+        if nbytes <= 0:
+            break
         before = tx.state.tally(storage_class).nbytes
         dropped += _shrink(tx, storage_class, max(0, before - nbytes), None, "disk_full")
         nbytes -= before - tx.state.tally(storage_class).nbytes
-        if nbytes <= 0:
-            break
     return dropped
 
 
@@ -77,7 +94,7 @@ def _shrink(
         many = records is not None and _stored(tx.state, storage_class) > records
         if spare <= 0 and not many:
             return gone
-        if storage_class is StorageClass.HISTORY:
+        if storage_class is StorageClass.HISTORY and reason != "disk_full":
             thinned = _thin(tx)
             if thinned is not None:
                 gone += thinned

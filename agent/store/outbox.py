@@ -83,9 +83,9 @@ class Outbox:
         turns out to have been committed after all is not done twice.
         """
         # The far end knows only what it was told: room is made by eviction, with an account.
-        spare_bytes = _estimate(change) if self._squeezed and self._tight() else 0
+        tight = self._squeezed and self._tight()
         try:
-            done = self._engine.run(lambda tx: tx.apply(change, spare_bytes), key=change)
+            done = self._engine.run(lambda tx: tx.apply(change, tight=tight), key=change)
         except OutboxFull as error:
             if error.no_space:
                 self._squeezed = True
@@ -146,8 +146,3 @@ def _within_limit(quota_bytes: Mapping[StorageClass, int]) -> Mapping[StorageCla
     # Pages are half full in the worst case.
     share = max(limit // (2 * len(StorageClass)), 2 * MAX_BODY_BYTES)
     return {storage_class: min(share, nbytes) for storage_class, nbytes in quota_bytes.items()}
-
-
-def _estimate(change: Change) -> int:
-    """Bytes that the records of a change may need, and the pages around them."""
-    return 65_536 + 64 * len(change.records)

@@ -5,13 +5,15 @@ It works on copies of what the outbox knows in RAM; the engine adopts them after
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from agent.clock import OffsetRow
-from agent.record import CLASS_OF, Record, StorageClass
+from agent.record import CLASS_OF, StorageClass
 from agent.store import powered
 from agent.store import state as states
 from agent.store.accounts import Accounts
@@ -61,7 +63,12 @@ class Transaction:
     """Between BEGIN and COMMIT; `books` is what will hold after it."""
 
     def __init__(
-        self, db: sqlite3.Connection, books: Books, limits: Limits, boottime_ms: int = 0
+        self,
+        db: sqlite3.Connection,
+        books: Books,
+        limits: Limits,
+        boottime_ms: int = 0,
+        file: Path | None = None,
     ) -> None:
         self.db = db
         self.books = books.copy()
@@ -74,6 +81,7 @@ class Transaction:
         self.suspect = False
         """A row was met whose head cannot be right: everything must be looked through."""
         self.limits = limits
+        self.file = file
         self._boottime_ms = boottime_ms
         self._accounts_changed = False
 
@@ -82,15 +90,17 @@ class Transaction:
         """The state that will hold."""
         return self.books.state
 
-    def apply(self, change: Change, spare_bytes: int = 0) -> Done:
-        """Do all of a change; `spare_bytes`: evict so much first, since the disk is full."""
+    def apply(self, change: Change, *, tight: bool = False) -> Done:
+        """Do all of a change; `tight`: the disk was full a moment ago."""
         acknowledged = sum(self._acknowledge(epoch, ranges) for epoch, ranges in change.acked)
         dropped = sum(self.give_up(head, reason) for head, reason in change.drops)
         powered.elapse(self.state.powered, change.boot, self._boottime_ms)
-        if spare_bytes:
-            dropped += make_room(self, spare_bytes)
+        lines: dict[StorageClass, list[bytes]] = {}
+        for record in change.records:
+            lines.setdefault(CLASS_OF[record.kind], []).append(line(record))
+        dropped += make_room(self, sum(map(len, itertools.chain(*lines.values()))), tight=tight)
         first = self.state.current.seq + 1
-        self._append(change.records, change.boot)
+        self._append(lines, change.boot)
         dropped += keep_limits(self)
         for source, mark in change.marks.items():
             self.state.marks[source] = (mark.stream, mark.upto)
@@ -111,6 +121,7 @@ class Transaction:
             raise Damaged("rows that were deleted came back")
         if self._accounts_changed:
             self.state.sum_up("dropped", self.books.accounts)
+            self.state.owed = self.books.accounts.owed()
         if self.changed:
             self.state.clean = False
             self.write_state()
@@ -144,10 +155,7 @@ class Transaction:
         )
         self.changed = True
 
-    def _append(self, records: Sequence[Record], boot: str) -> None:
-        lines: dict[StorageClass, list[bytes]] = {}
-        for record in records:
-            lines.setdefault(CLASS_OF[record.kind], []).append(line(record))
+    def _append(self, lines: Mapping[StorageClass, Sequence[bytes]], boot: str) -> None:
         epoch = self.state.current
         for storage_class in StorageClass:
             for n, body in bodies(lines.get(storage_class, ())):

@@ -1,8 +1,9 @@
 """A driver process that emits the numbers 1, 2, 3 ... and writes each down before it does.
 
 Started by tests/faults/world.py. Lines on standard input steer it: `rate N` (numbers a second, 0:
-silence), `pad N` (bytes of random text beside each number). It ends when standard input closes.
-Each tenth number is an EVENT, the others are samples. The ledger file holds the last number begun.
+silence), `pad N` (bytes of random text beside each number), `events N` (each Nth is an EVENT, 10 at
+first, 0: none; the others are samples). It ends when standard input closes. The ledger file holds
+the last number begun.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ GROUP = Group(
         Signal(PAD, Datatype.STRING, "", "Fills the disk."),
     ),
 )
-EVENT_EVERY = 10
 TICK_S = 0.02
 
 
@@ -38,7 +38,7 @@ class Counting(Driver[DriverConfig]):
 
     def __init__(self, config: DriverConfig, ledger: Path, rate: float) -> None:
         super().__init__(config)
-        self.rate, self.pad = rate, 0
+        self.rate, self.pad, self.events = rate, 0, 10
         self._ledger = os.open(ledger, os.O_RDWR | os.O_CREAT, 0o644)
         self._last = 0
         self._random = random.Random(1)
@@ -59,7 +59,7 @@ class Counting(Driver[DriverConfig]):
         values: dict[str, float | int | str | bool] = {COUNT: self._last}
         if self.pad:
             values[PAD] = self._random.randbytes(self.pad // 2).hex()
-        event = self._last % EVENT_EVERY == 0
+        event = self.events > 0 and self._last % self.events == 0
         ctx.emit(GROUP, values, kind=Kind.EVENT if event else Kind.SAMPLE)
 
 

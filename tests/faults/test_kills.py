@@ -44,7 +44,7 @@ def killed_at(call: str, n: int, directory: Path, figures: dict[str, Any]) -> bo
 
 
 @pytest.mark.fault("A1", "kill -9 at a storage system call, each in turn", slice=True)
-@pytest.mark.parametrize(("call", "n"), [("pwrite64", 4), ("pwrite64", 30), ("fdatasync", 4)])
+@pytest.mark.parametrize(("call", "n"), [("pwrite64", 30), ("fdatasync", 4)])
 def test_killed_at_a_storage_call(
     call: str, n: int, tmp_path: Path, figures: dict[str, Any]
 ) -> None:
@@ -105,7 +105,7 @@ POINTS = [
 @pytest.mark.parametrize(
     ("method", "when", "n"),
     [
-        pytest.param(*point, marks=pytest.mark.fault("A2", WHAT, slice=at in (1, 3)))
+        pytest.param(*point, marks=pytest.mark.fault("A2", WHAT, slice=at == 3))
         for WHAT in ["kill -9 at a chosen point between commit, reply, send and ack"]
         for at, point in enumerate(POINTS)
     ],
@@ -141,11 +141,6 @@ def storm(world: World, seconds: float, seed: int) -> None:
     assert world.start() < 5.0
     world.figures["runs"] = kills
     assert world.settle(healed_at=began).dropped == 0
-
-
-@pytest.mark.fault("A3", "kill -9 again and again, at random", slice=True)
-def test_a_short_storm_of_kills(world: World) -> None:
-    storm(world, 6, seed=3)
 
 
 @pytest.mark.fault("A3", "kill -9 again and again, at random")
@@ -190,7 +185,7 @@ def test_stopped_and_continued(world: World) -> None:
     assert not world.alarms("stalled"), "the time it did not run is not its loops' fault"
 
 
-@pytest.mark.fault("A11", "two agents on one state directory", slice=True)
+@pytest.mark.fault("A11", "two agents on one state directory")
 def test_a_second_agent_names_the_first(world: World) -> None:
     world.dial()
     world.start()
