@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.feeder import EVENT_EVERY
 from tests.faults.liar import PINGREQ, PUBACK, Liar, Line, Packet, between, packet, puback
 from tests.faults.world import World
 
 HALF_OPEN_S = 45.0
+EVENT_EVERY = 10  # of what a feeder emits
 
 
 @pytest.fixture
