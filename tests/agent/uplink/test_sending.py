@@ -27,12 +27,16 @@ class Line:
     def __init__(self) -> None:
         self.acked: int | None = 0
         self.resets: list[str] = []
+        self.probes = 0
 
     def publish(self, generation: int, topic: str, payload: bytes) -> int:
         return 1
 
     def acked_bytes(self, generation: int) -> int | None:
         return self.acked
+
+    def probing(self, generation: int) -> None:
+        self.probes += 1
 
     def reset(self, generation: int, reason: str) -> None:
         self.resets.append(reason)
@@ -53,7 +57,9 @@ def refuse(row: RowHead, reason: str) -> None:
     ("acked", "resets"),
     [
         # A byte now and then: a large message on a slow link.
-        ([100, 200, 300, 400, 500], 0),
+        ([600, 1200, 1800, 2400, 3000], 0),
+        # Pings are no progress: the broker answers them and owes its confirmation.
+        ([600, 624, 648, 672, 696], 1),
         # The far end's TCP stopped taking bytes, or never took one.
         ([100, 200, 200, 200, 200], 1),
         ([0, 0, 0, 0, 0], 1),
