@@ -28,11 +28,12 @@ from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
 from agent.protocol import Notifier, watchdog_s
 from agent.record import StorageClass
-from agent.reload import compare, uplink_settings
+from agent.reload import budget_settings, compare, uplink_settings
 from agent.signals import Catalogue, Group
 from agent.store.outbox import Outbox
 from agent.store.reader import OutboxReader
 from agent.store.rows import Range, RowHead
+from agent.uplink.accounting import Accounting
 from agent.uplink.pump import Uplink
 from agent.uplink.settings import UplinkConfig
 from agent.view import Parts, View
@@ -238,7 +239,11 @@ class Coordinator:
             refuse=self._refuse,
             beat=self._table.loop("uplink", 30.0),
             catalogue=self.catalogue,
+            accounting=Accounting(budget_settings(self.config), self.directory, self._utc_now_ms),
         )
+
+    def _utc_now_ms(self) -> int | None:
+        return clock.utc_ms(self.clock.rows, self.boot, clock.boottime_ms())
 
     def _replace_uplink(self, settings: UplinkConfig) -> None:
         """End the session and begin another; what was under way is sent again."""

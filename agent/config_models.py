@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agent.config_budget import BudgetSection
+
 _PathText = Annotated[str, Field(max_length=4096)]
 _Secret = Annotated[str, Field(max_length=4096, repr=False)]
 
@@ -156,6 +158,7 @@ class Config(_Section):
     agent: Agent = Agent()
     store: Store = Store()
     uplink: Uplink = Uplink()
+    budget: BudgetSection = BudgetSection()
     drivers: Annotated[
         dict[str, dict[str, Any]], Field(description="One table [drivers.NAME] a driver.")
     ] = {}

@@ -47,7 +47,12 @@ class View:
 
     def answers(self) -> Mapping[str, Answer]:
         """The verbs of control.sock."""
-        return {"status": self.status, "audit": self.audit, "signals": self.signals}
+        return {
+            "status": self.status,
+            "audit": self.audit,
+            "signals": self.signals,
+            "budget": self.budget,
+        }
 
     def status(self, request: Mapping[str, object]) -> object:
         """One screen of how it goes."""
@@ -135,6 +140,10 @@ class View:
             **summary,
             "duplicates_sent": of.uplink().status().get("duplicates_sent", 0),
         }
+
+    def budget(self, request: Mapping[str, object]) -> object:
+        """What the SIM card cost this month, and what that means for what is sent."""
+        return {"vehicle": self._of.config().vehicle.id, **self._of.uplink().budget()}
 
     def signals(self, request: Mapping[str, object]) -> object:
         """The merged catalogue."""

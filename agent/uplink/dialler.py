@@ -24,6 +24,7 @@ from agent.uplink.endpoint import (
 )
 from agent.uplink.pace import MIN_PAUSE_S, Reconnect, Segments
 from agent.uplink.session import Session
+from agent.uplink.wire import Wire
 
 STEP_S = 0.5
 STOP_S = 3.0
@@ -44,8 +45,14 @@ class Dialler:
     """Owns the thread "uplink-session". `events` gets what happens, in order."""
 
     def __init__(
-        self, endpoint: Endpoint, events: Events, *, reconnect: Reconnect | None = None
+        self,
+        endpoint: Endpoint,
+        events: Events,
+        *,
+        reconnect: Reconnect | None = None,
+        wire: Wire | None = None,
     ) -> None:
+        self._wire = wire
         self._endpoint = endpoint
         self._events = events
         self._reconnect = reconnect or Reconnect(random.uniform)
@@ -106,7 +113,13 @@ class Dialler:
             self._generation += 1
             segment = self._segments.limit(time.monotonic())
             session = Session(
-                self._endpoint, version, self._generation, self._events, self._stop, segment
+                self._endpoint,
+                version,
+                self._generation,
+                self._events,
+                self._stop,
+                segment,
+                self._wire,
             )
             try:
                 connected = session.open()

@@ -19,7 +19,9 @@ from agent.signals import Catalogue
 from agent.store.reader import READ_ERRORS
 from agent.store.rows import Range, RowHead
 from agent.uplink import acks, plan
+from agent.uplink.accounting import Accounting
 from agent.uplink.announcing import Announcing
+from agent.uplink.budget import UNLIMITED, Budget, BudgetConfig
 from agent.uplink.delivery import Delivery
 from agent.uplink.dialler import Dialler, LinkState
 from agent.uplink.endpoint import (
@@ -69,23 +71,33 @@ class Uplink:
         refuse: Callable[[RowHead, str], None],
         beat: Callable[[], None],
         catalogue: Catalogue | None = None,
+        accounting: Accounting | None = None,
     ) -> None:
         """`reader` is called on the pump's thread. `acked` and `refuse` never block.
 
-        `catalogue`: what batches may refer to instead of naming it; None: nothing.
+        `catalogue`: what batches may refer to instead of naming it; None: nothing. `accounting`
+        counts the bytes and keeps the budget; None: nobody does.
         """
         self._config = config
         self._topics = Topics(config.prefix, vehicle)
         self._acked = acked
         self._beat = beat
         self._events: Events = queue.Queue(MAX_EVENTS)
-        self._dialler = Dialler(Endpoint.of(config, self._topics, epoch, boot), self._events)
+        self._accounting = accounting or Accounting(BudgetConfig(), None)
+        self._budget: Budget = UNLIMITED
+        self._dialler = Dialler(
+            Endpoint.of(config, self._topics, epoch, boot),
+            self._events,
+            wire=self._accounting.wire,
+        )
         self._delivery = Delivery(config.ack_timeout_s)
         self._lookout = Lookout(reader, self._delivery)
         self._loader = Loader(vehicle, config.format, groups)
         self._announcing = Announcing(catalogue if config.format == "protobuf" else None)
         self._refusals = Refusals(self._delivery, refuse)
-        self._sender = Sender(self._dialler, self._delivery, self._refusals)
+        self._sender = Sender(
+            self._dialler, self._delivery, self._refusals, self._accounting.handed
+        )
         self._max_payload = config.max_payload_kib * 1024
         self._portion = Portion()
         self._window = config.window
@@ -138,20 +150,27 @@ class Uplink:
             "duplicates_sent": self._delivery.duplicates,
         }
 
+    def budget(self) -> Mapping[str, object]:
+        """What the uplink cost and what the budget allows."""
+        return self._accounting.status()
+
     # --- the loop ------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        self._accounting.start()
         if self._config.enabled:
             self._dialler.start()
         try:
             while not self._stop.is_set():
                 self._beat()
                 self._hear(self._pause_s())
+                self._accounting.look()
                 if self._sender.generation is not None:
                     self._pump()
         finally:
             if self._config.enabled:
                 self._dialler.stop()
+            self._accounting.stop()
             self._lookout.close()
 
     def _pause_s(self) -> float:
@@ -162,7 +181,7 @@ class Uplink:
         since = self._lookout.history_since
         moments = [
             self._delivery.next_timeout(),
-            None if since is None else since + self._config.linger_s,
+            None if since is None else since + self._linger_s,
         ]
         # What was due when it was last pumped and stayed waits for an event, not for the clock.
         pauses = [moment - now for moment in moments if moment and moment > self._pumped_at]
@@ -216,6 +235,7 @@ class Uplink:
             self._max_payload = min(self._max_payload, max(1, room))
         self._window = min(self._config.window, event.receive_maximum or self._config.window)
         self._announcing.connected()
+        self._accounting.connected()
         self._delivery.dissolve()
         self._lookout.begin_anew()
 
@@ -264,13 +284,18 @@ class Uplink:
             self._lookout.begin_anew()
         self._loader.shapes = self._announcing.shapes
 
+    @property
+    def _linger_s(self) -> float:
+        return max(self._config.linger_s, self._budget.linger_s)
+
     def _next_cargo(self) -> Cargo | None:
         if len(self._delivery.flights) >= self._window:
             return None
         now = time.monotonic()
         link = self._link(now)
         waiting = self._lookout.waiting(now, self._refusals.waiting)
-        batch = plan.next_batch(waiting, link)
+        self._budget = self._accounting.budget(self._config.linger_s)
+        batch = plan.next_batch(waiting, link, self._budget)
         if batch is None or batch.priority is not Priority.ALARM:
             split = self._refusals.next_cargo(now, alarms_only=not plan.room(link))
             if split is not None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from agent.uplink.delivery import Delivery
 from agent.uplink.dialler import Dialler
 from agent.uplink.flight import Flight
 from agent.uplink.pace import BYTES_PER_S, MESSAGES_PER_S, TokenBucket
+from agent.uplink.plan import Priority
 from agent.uplink.refusals import Refusals
 
 SILENT_S = 20.0
@@ -15,10 +17,22 @@ SILENT_S = 20.0
 open the connection looks. While bytes pass, a large message on a slow link may take minutes."""
 
 
+def _nobody_counts(_priority: Priority, _nbytes: int) -> None:
+    return
+
+
 class Sender:
     """Used by the pump's thread. `generation`: the present connection, None where there is none."""
 
-    def __init__(self, dialler: Dialler, delivery: Delivery, refusals: Refusals) -> None:
+    def __init__(
+        self,
+        dialler: Dialler,
+        delivery: Delivery,
+        refusals: Refusals,
+        handed: Callable[[Priority, int], None] = _nobody_counts,
+    ) -> None:
+        """`handed` is told of each message: its priority, bytes of topic and payload."""
+        self._handed = handed
         self._dialler = dialler
         self._delivery = delivery
         self._refusals = refusals
@@ -76,6 +90,7 @@ class Sender:
         mid = self._dialler.publish(generation, flight.topic, flight.payload)
         if mid is None:
             return False
+        self._handed(flight.cargo.priority, len(flight.topic) + len(flight.payload))
         self.sent_batches += 1
         self.sent_bytes += len(flight.payload)
         self.messages.take(now, 1)

@@ -34,6 +34,7 @@ from agent.uplink.endpoint import (
     explain,
 )
 from agent.uplink.watch import Watch
+from agent.uplink.wire import Wire
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 10.0
@@ -52,11 +53,15 @@ class _Client(mqtt.Client):
     """paho's client on a socket that was told what it must know before it connects."""
 
     segment: int | None = None
+    wire: Wire | None = None
 
     def _create_socket_connection(self) -> socket.socket:
         if self._get_proxy():
             return super()._create_socket_connection()
-        return tcp.connect(self._host, self._port, self._connect_timeout, self.segment)
+        sock = tcp.connect(self._host, self._port, self._connect_timeout, self.segment)
+        if self.wire is not None:
+            self.wire.attach(sock)
+        return sock
 
 
 class Session:
@@ -70,15 +75,20 @@ class Session:
         events: Events,
         stop: threading.Event,
         segment: int | None = None,
+        wire: Wire | None = None,
     ) -> None:
-        """`segment`: the largest TCP segment, None for the kernel's choice."""
+        """`segment`: the largest TCP segment, None for the kernel's choice.
+
+        `wire` is told what the connection costs.
+        """
+        self._wire = wire
         self._endpoint = endpoint
         self._segment = segment
         self._stop = stop
         self._version = version
         self._generation = generation
         self._events = events
-        self._client: mqtt.Client | None = None
+        self._client: _Client | None = None
         self._connack: tuple[ReasonCode, Properties | None] | None = None
         self._suback: list[ReasonCode] | None = None
         self._farewell: tuple[int, bool, str] | None = None
@@ -197,6 +207,8 @@ class Session:
                     break
         self._client = None
         client.drop_out_messages()
+        if self._wire is not None:
+            self._wire.end()
         sock = client.socket()
         if sock is not None:
             with contextlib.suppress(OSError):
@@ -231,7 +243,7 @@ class Session:
                 return False
         return True
 
-    def _new_client(self) -> mqtt.Client:
+    def _new_client(self) -> _Client:
         endpoint = self._endpoint
         client = _Client(
             CallbackAPIVersion.VERSION2,
@@ -250,6 +262,7 @@ class Session:
         if context is not None:
             client.tls_set_context(context)
         client.segment = self._segment
+        client.wire = self._wire
         # With this set, `publish` leaves the writing to the thread that runs `loop`.
         client.on_socket_register_write = _leave_it_to_the_loop
         client.on_connect = self._on_connect

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 USER_TIMEOUT_MS = 20_000
 """TCP gives up on unacknowledged bytes after this; the kernel's own patience is 15 minutes."""
 
-_INFO = struct.Struct("<8B24I4Q")
-"""The head of `struct tcp_info` (linux/tcp.h), as far as `tcpi_bytes_received`."""
-_UNACKED, _BYTES_ACKED, _BYTES_RECEIVED = 8 + 4, 8 + 24 + 2, 8 + 24 + 3
+_INFO = struct.Struct("<8B24I4Q6I4Q2I2Q")
+"""The head of `struct tcp_info` (linux/tcp.h), as far as `tcpi_bytes_retrans` (Linux 4.19)."""
+_OPTIONS, _UNACKED, _BYTES_RECEIVED = 5, 8 + 4, 8 + 24 + 3
+_BYTES_ACKED, _SEGMENTS_OUT, _SEGMENTS_IN, _BYTES_SENT = 8 + 24 + 2, 36, 37, 48
+_TIMESTAMPS = 1
 
 _ANYWHERE = ("192.0.2.1", 9)
 """An address for documentation (RFC 5737): stands for the Internet as long as no broker's is known.
@@ -24,11 +26,19 @@ Nothing is sent there."""
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How a connection gets on. `unacked`: segments that the far end owes an answer for."""
+    """How a connection gets on. `unacked`: segments that the far end owes an answer for.
+
+    `sent_bytes` has repetitions in it, `segments_out` and `segments_in` those without content too.
+    `timestamps`: whether each segment carries that option.
+    """
 
     unacked: int
     acked_bytes: int
     received_bytes: int
+    sent_bytes: int = 0
+    segments_out: int = 0
+    segments_in: int = 0
+    timestamps: bool = False
 
 
 def connect(host: str, port: int, timeout_s: float, segment: int | None) -> socket.socket:
@@ -63,7 +73,15 @@ def progress(sock: socket.socket) -> Progress | None:
     if len(info) < _INFO.size:
         return None
     fields = _INFO.unpack(info)
-    return Progress(fields[_UNACKED], fields[_BYTES_ACKED], fields[_BYTES_RECEIVED])
+    return Progress(
+        fields[_UNACKED],
+        fields[_BYTES_ACKED],
+        fields[_BYTES_RECEIVED],
+        fields[_BYTES_SENT],
+        fields[_SEGMENTS_OUT],
+        fields[_SEGMENTS_IN],
+        bool(fields[_OPTIONS] & _TIMESTAMPS),
+    )
 
 
 def discard_unsent(sock: socket.socket) -> None:

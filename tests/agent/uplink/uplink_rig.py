@@ -27,6 +27,7 @@ from agent.store.outbox import Outbox
 from agent.store.reader import OutboxReader
 from agent.store.rows import Change, Range, RowHead
 from agent.uplink import codec
+from agent.uplink.accounting import Accounting
 from agent.uplink.catalogue import Shapes
 from agent.uplink.payload import GroupOf, Payload, Undecodable, nobody_declared
 from agent.uplink.pump import Uplink
@@ -226,6 +227,7 @@ class Box:
         quota: int = 1 << 28,
         catalogue: Catalogue | None = None,
         group_of: GroupOf = nobody_declared,
+        accounting: Accounting | None = None,
         **settings: Any,
     ) -> None:
         self.directory = directory / "state"
@@ -248,6 +250,7 @@ class Box:
             refuse=self._on_refused,
             beat=self._beat,
             catalogue=catalogue,
+            accounting=accounting,
         )
 
     def _beat(self) -> None:
