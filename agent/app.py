@@ -237,6 +237,12 @@ class Coordinator:
             beat=self._table.loop("uplink", 30.0),
             catalogue=self.catalogue,
             accounting=Accounting(budget_settings(self.config), self.directory, self._utc_now_ms),
+            certificates_utc_ms=self._certificates_utc_ms,
+        )
+
+    def _certificates_utc_ms(self) -> int | None:
+        return clock.certificates_utc_ms(
+            self.clock.rows, self.boot, clock.boottime_ms(), time.time_ns() // 1_000_000
         )
 
     def _utc_now_ms(self) -> int | None:

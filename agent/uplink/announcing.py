@@ -71,6 +71,11 @@ class Announcing:
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         return shapes
 
+    def unsent(self, now: float) -> None:
+        """It could not be published after all: the connection is busy or gone."""
+        self._next_at = now + LOOK_S
+        self._pause_s = max(FIRST_PAUSE_S, self._pause_s / 2)
+
     def heard(self, payload: bytes) -> bool:
         """Whether an arrived message is about catalogues: `{"have": [hash], "need": [hash]}`."""
         try:

@@ -10,13 +10,18 @@ import socket
 import struct
 from dataclasses import dataclass
 
+from agent.uplink.names import Names
+
 USER_TIMEOUT_MS = 20_000
 """TCP gives up on unacknowledged bytes after this; the kernel's own patience is 15 minutes."""
 
+UNSENT_BYTES = 16 * 1024
+"""So much may wait in the kernel's buffer: an alarm waits behind it, and cannot overtake it."""
+
 _INFO = struct.Struct("<8B24I4Q6I4Q2I2Q")
 """The head of `struct tcp_info` (linux/tcp.h), as far as `tcpi_bytes_retrans` (Linux 4.19)."""
-_OPTIONS, _UNACKED, _BYTES_RECEIVED = 5, 8 + 4, 8 + 24 + 3
-_BYTES_ACKED, _SEGMENTS_OUT, _SEGMENTS_IN, _BYTES_SENT = 8 + 24 + 2, 36, 37, 48
+_OPTIONS, _UNACKED, _BYTES_ACKED, _BYTES_RECEIVED = 5, 8 + 4, 8 + 24 + 2, 8 + 24 + 3
+_SEGMENTS_OUT, _SEGMENTS_IN, _MIN_RTT, _BYTES_SENT = 36, 37, 39, 48
 _TIMESTAMPS = 1
 
 _ANYWHERE = ("192.0.2.1", 9)
@@ -28,39 +33,52 @@ Nothing is sent there."""
 class Progress:
     """How a connection gets on. `unacked`: segments that the far end owes an answer for.
 
-    `sent_bytes` has repetitions in it, `segments_out` and `segments_in` those without content too.
-    `timestamps`: whether each segment carries that option.
+    `rtt_s`: the shortest time from a segment to its answer so far. `sent_bytes` has repetitions in
+    it, `segments_out` and `segments_in` those without content too. `timestamps`: whether each
+    segment carries that option.
     """
 
     unacked: int
     acked_bytes: int
     received_bytes: int
+    rtt_s: float = 0.0
     sent_bytes: int = 0
     segments_out: int = 0
     segments_in: int = 0
     timestamps: bool = False
 
 
-def connect(host: str, port: int, timeout_s: float, segment: int | None) -> socket.socket:
+def connect(
+    host: str, port: int, timeout_s: float, segment: int | None, names: Names | None = None
+) -> socket.socket:
     """A TCP connection whose segments, both ways, have at most `segment` bytes.
 
     None leaves that to the kernel. It must be said before connecting: only then does it bind the
-    far end too. Tries each address of `host`. Raises OSError of the last one.
+    far end too. Tries each address that `names` knows of `host`. Raises OSError of the last one.
     """
     failure = OSError(f"{host} has no address")
-    for family, kind, proto, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        sock = socket.socket(family, kind, proto)
+    names = names or Names()
+    for family, address in names.addresses(host, port):
+        try:
+            # Without a descriptor left there is no socket either.
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:
+            failure = error
+            continue
         try:
             sock.settimeout(timeout_s)
             if segment is not None:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
             sock.connect(address)
-            return sock
         except OSError as error:
             sock.close()
             failure = error
+            continue
+        names.worked(host, port, (family, address))
+        return sock
     raise failure
 
 
@@ -73,10 +91,14 @@ def progress(sock: socket.socket) -> Progress | None:
     if len(info) < _INFO.size:
         return None
     fields = _INFO.unpack(info)
+    rtt_us = fields[_MIN_RTT]
+    # The kernel says ~0 as long as it has measured none.
+    rtt_s = rtt_us / 1e6 if rtt_us < 0xFFFF_FFFF else 0.0
     return Progress(
         fields[_UNACKED],
         fields[_BYTES_ACKED],
         fields[_BYTES_RECEIVED],
+        rtt_s,
         fields[_BYTES_SENT],
         fields[_SEGMENTS_OUT],
         fields[_SEGMENTS_IN],

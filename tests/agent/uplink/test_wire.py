@@ -145,7 +145,13 @@ def test_connections_add_up_each_on_its_interface() -> None:
     ],
 )
 def test_each_segment_has_its_headers(address: str, timestamps: bool, header: int) -> None:
-    progress = tcp.Progress(0, 0, 500, 1_000, 10, 5, timestamps)
+    progress = tcp.Progress(
+        *(0, 0, 500),
+        sent_bytes=1_000,
+        segments_out=10,
+        segments_in=5,
+        timestamps=timestamps,
+    )
     assert packets(progress, address) == Passed(1_000 + 10 * header, 500 + 5 * header)
 
 
