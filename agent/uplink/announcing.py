@@ -103,6 +103,7 @@ class Announcing:
             return False
         if unheard:
             self._had = None
+            self._next_at = min(self._next_at, self._announced_at + NEEDED_PAUSE_S)
         self._stale = False
         return True
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
+import subprocess
+import sys
 import zlib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -264,3 +268,50 @@ def test_batches_refer_once_the_far_end_has_it_and_name_again_when_it_cannot_rea
             far.stop()
     assert {record.values[SPEED] for record in far.records.values()} == {1.0, 2.0, 3.0}
     assert far.catalogues[0][0] == f"brain/v1/{VEHICLE}/up/catalogue/{expected.name}"
+
+
+def test_the_real_far_end_takes_it_and_asks_for_it_when_it_lost_it(tmp_path: Path) -> None:
+    """`python -m cloud` as a process; its catalogue is taken away while it is down."""
+    ledger = tmp_path / "ledger.db"
+    catalogue = Catalogue()
+    catalogue.declare("fms", (CCVS1,))
+    name = shapes(("fms", CCVS1)).name
+
+    def start(port: int) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-m", "cloud", "--port", str(port), "--ledger", str(ledger)]
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        return process
+
+    def referring() -> bool:
+        return box.uplink._loader.shapes is not None
+
+    def speeds() -> list[float]:
+        with closing(sqlite3.connect(ledger)) as db:
+            rows = db.execute("SELECT vals FROM record ORDER BY seq").fetchall()
+        return [json.loads(values)[SPEED] for (values,) in rows]
+
+    with embedded(tmp_path) as broker:
+        process = start(broker.port)
+        box = Box(tmp_path, broker.port, catalogue=catalogue, group_of=group_of, ack_timeout_s=1.0)
+        try:
+            box.uplink.start()
+            box.until(referring, "the far end has the catalogue")
+            box.commit(Record("fms", 1, {SPEED: 1.0}))
+            box.until_empty()
+            process.kill()
+            process.wait(5)
+            with closing(sqlite3.connect(ledger)) as db, db:
+                assert db.execute("SELECT hash FROM catalogue").fetchall() == [(name,)]
+                db.execute("DELETE FROM catalogue")
+            process = start(broker.port)
+            box.commit(Record("fms", 2, {SPEED: 2.0}))
+            box.until_empty(within_s=30)
+            box.until(referring, "it has it again")
+            with closing(sqlite3.connect(ledger)) as db:
+                assert db.execute("SELECT hash FROM catalogue").fetchall() == [(name,)]
+        finally:
+            box.close()
+            process.kill()
+            process.wait(5)
+    assert speeds() == [1.0, 2.0]
