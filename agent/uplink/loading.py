@@ -10,6 +10,7 @@ from agent.record import StorageClass
 from agent.store.rows import Drop, Row, RowDamaged, RowHead
 from agent.uplink import codec
 from agent.uplink.catalogue import Shapes
+from agent.uplink.dating import rows_for
 from agent.uplink.flight import Cargo, Slice
 from agent.uplink.payload import Format, GroupOf, Payload, Run, Unencodable
 
@@ -78,8 +79,7 @@ class Loader:
                     runs[-1] = Run(before.first, before.boot, [*before.records, *records])
                 else:
                     runs.append(Run(first, part.head.boot, list(records)))
-        boots = {run.boot for run in runs}
-        offsets = [row for row in source.offsets() if row.boot in boots]
+        offsets = rows_for(source.offsets(), _spans(runs))
         payload = Payload(self._vehicle, cargo.epoch, runs, offsets, [*cargo.drops, *holes])
         try:
             encoded = codec.encode(payload, self._groups, self._format, self.shapes)
@@ -96,3 +96,11 @@ class Loader:
             now = nbytes / stored
             before = self.expansion.get(storage_class, now)
             self.expansion[storage_class] = before + LEARN * (now - before)
+
+
+def _spans(runs: list[Run]) -> dict[str, tuple[int, int]]:
+    """Boot -> boot times of its first and last record."""
+    times: dict[str, list[int]] = {}
+    for run in runs:
+        times.setdefault(run.boot, []).extend(record.boottime_ms for record in run.records)
+    return {boot: (min(of), max(of)) for boot, of in times.items() if of}
