@@ -69,6 +69,9 @@ class View:
             problems.insert(0, of.pipeline.problem)
         if uplink["state"] == "down" or uplink.get("error"):
             problems.append(f"uplink: {uplink.get('error') or 'down'}")
+        budget = of.uplink().budget()
+        if budget["waits"]:
+            problems.append(f"budget of this month: {budget['meaning']}")
         problems += [f"configuration not taken: {text}" for text in of.refused()]
         rows = of.clock.rows
         mine = [row for row in rows if row.boot == of.boot]

@@ -15,7 +15,6 @@ from agent.cli.places import Places, places_of
 from agent.config_files import DEFAULT_FILE
 
 _CLASSES = ("alarm", "live", "history", "bulk", "overhead", "total")
-_SLOW = ("newest", "alarms", "spent")
 SHOWN_DAYS = 7
 
 
@@ -40,7 +39,7 @@ def budget(
         output.json_text(shown)
     else:
         output.lines(report(shown))
-    return DEGRADED if shown["step"] in _SLOW and shown["link"]["metered"] else OK
+    return DEGRADED if shown["waits"] else OK
 
 
 def kept(where: Places, config: Path, error: NotRunning) -> Mapping[str, Any]:

@@ -123,9 +123,11 @@ class Accounting:
     def status(self) -> Mapping[str, object]:
         """What `brain budget` shows. From any thread."""
         shown = statement(self._config, decode(self._snapshot), self._utc_ms())
+        metered = not self.unmetered
         return {
             **shown,
-            "link": {"interface": self.wire.interface, "metered": not self.unmetered},
+            "waits": bool(shown["waits"]) and metered,
+            "link": {"interface": self.wire.interface, "metered": metered},
         }
 
     def _keep(self, *, sync: bool) -> None:

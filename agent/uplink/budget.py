@@ -27,6 +27,8 @@ MEANING: Mapping[Step, str] = {
     "alarms": "alarms, and a position now and then",
     "spent": "alarms only",
 }
+WAITING: frozenset[Step] = frozenset({"newest", "alarms", "spent"})
+"""Steps at which history stays in the outbox."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agent.uplink.budget import MEANING, BudgetConfig, forecast_bytes
+from agent.uplink.budget import MEANING, WAITING, BudgetConfig, forecast_bytes
 from agent.uplink.traffic import Counted, Day, Traffic, by_class, nothing
 
 
@@ -29,6 +29,7 @@ def statement(config: BudgetConfig, counted: Counted, utc_ms: int | None) -> Map
         "forecast_bytes": forecast,
         "step": step,
         "meaning": MEANING[step],
+        "waits": step in WAITING,
         "steps": [
             {"step": name, "from_bytes": limit, "meaning": MEANING[name], "reached": spent >= limit}
             for name, limit in limits.items()

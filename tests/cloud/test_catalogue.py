@@ -97,6 +97,18 @@ def test_shapes_and_names_may_stand_side_by_side() -> None:
     assert (records[3].source, records[3].values) == ("thermo", {"T": 21.5})
 
 
+def test_each_shape_and_leaf_has_its_own_place() -> None:
+    shapes = [
+        pb.Shape(source="gnss", name="fix", leaves=[pb.Leaf(path="Lat"), pb.Leaf(path="Lon")]),
+        pb.Shape(source="fms", name="ccvs1", leaves=[pb.Leaf(path="x"), pb.Leaf(path=SPEED)]),
+    ]
+    both = b"\x01" + zlib.compress(pb.Catalogue(shapes=shapes).SerializeToString())
+    (record, *_) = cloud.decode(packed(referring(both, shape=2, leaf=2)), known(both)).records
+    assert (record.source, record.group, list(record.values)) == ("fms", "ccvs1", [SPEED])
+    (record, *_) = cloud.decode(packed(referring(both, shape=1, leaf=1)), known(both)).records
+    assert (record.source, record.group, list(record.values)) == ("gnss", "fix", ["Lat"])
+
+
 @pytest.mark.parametrize(
     ("payload", "text"),
     [

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from typing import Any
 import pytest
 from uplink_rig import Box, Broker, FarEnd, alarm, embedded, samples, until
 
-from agent.uplink.accounting import Accounting
+from agent.uplink.accounting import MQTT_BYTES, Accounting
 from agent.uplink.budget import MB, BudgetConfig
 from agent.uplink.plan import Priority
 from agent.uplink.traffic import Traffic
@@ -137,6 +140,29 @@ def test_what_a_cut_connection_did_not_send_is_not_counted_to_a_class(tmp_path: 
     counts.handed(Priority.HISTORY, 50_000)
     counts.connected()
     assert counts.status()["metered"]["total"] == 0  # type: ignore[index]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from agent.uplink.accounting import Accounting
+from agent.uplink.budget import BudgetConfig
+from agent.uplink.plan import Priority
+counts = Accounting(BudgetConfig(), Path(sys.argv[1]), lambda: 1_800_000_000_000)
+counts.start()
+counts.wire.add(10_000, 500)
+counts.look(at_once=True)
+counts.handed(Priority.HISTORY, 2_000)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_kill_between_handing_over_and_seeing_it_on_the_wire(tmp_path: Path) -> None:
+    """Nobody can tell what still went: it counts as sent, so the budget is never overrun unseen."""
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    spent = accounting(tmp_path).status()["spent_bytes"]
+    assert spent == 10_500 + 2_000 + MQTT_BYTES
 
 
 def test_attempts_that_fail_are_counted_too(tmp_path: Path) -> None:
