@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import itertools
 import json
+import secrets
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from uplink_rig import VEHICLE, Box, FarEnd, Message, embedded, until
 
+from agent.clock import OffsetRow, OffsetSource
 from agent.record import Kind, Record, State
 from agent.signals import Catalogue, Datatype, Group, Signal
 from agent.uplink import codec
@@ -126,6 +130,25 @@ def test_a_catalogue_that_no_message_holds_is_not_used() -> None:
     ]
     assert shapes_of([("x", Group("g", tuple(signals)))]) is None
     assert shapes_of([]) is None
+
+
+def test_the_17_field_record_takes_14_bytes_at_most() -> None:
+    """At 100 a message, all in: epoch, boot, offsets, hash, zlib. Bytes are the same everywhere."""
+    path = Path(__file__).parents[3] / "benchmarks" / "bus_record.py"
+    spec = importlib.util.spec_from_file_location("bus_record", path)
+    assert spec is not None and spec.loader is not None
+    bus = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bus)
+    records = list(itertools.islice(bus.drive(), 100))
+    assert all(len(record.values) == 17 for record in records)
+    boot, epoch = secrets.token_hex(16), secrets.token_hex(16)
+    offsets = [OffsetRow(boot, 0, 1_800_000_000_123, OffsetSource.GNSS)]
+    whole = Payload("bus-4021", epoch, [Run(1_234_567, boot, records)], offsets)
+    known = shapes((bus.SOURCE, bus.GROUP))
+    data = codec.encode(whole, bus.group_of, shapes=known)
+    assert codec.decode(data, known).runs == whole.runs
+    assert len(data) <= 14 * 100
+    assert len(codec.encode(whole, bus.group_of)) > len(data) + 200
 
 
 # --- when it is announced -----------------------------------------------------------------------

@@ -9,6 +9,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from uplink_rig import until
@@ -159,6 +160,7 @@ def test_each_segment_has_its_headers(address: str, timestamps: bool, header: in
     ("address", "name"),
     [
         ("127.0.0.1", "lo"),
+        ("::1", "lo"),
         ("::ffff:127.0.0.1", "lo"),
         ("192.0.2.77", ""),
         ("2001:db8::77", ""),
@@ -168,3 +170,13 @@ def test_each_segment_has_its_headers(address: str, timestamps: bool, header: in
 )
 def test_the_interface_of_an_address(address: str, name: str) -> None:
     assert interface_of(address) == name
+
+
+def test_every_address_of_this_box_is_found() -> None:
+    """The route to anywhere begins at an address of ours, at the interface of that route."""
+    address = tcp.source_address(None)
+    if address is None:
+        pytest.skip("not run: this box has no route to anywhere")
+    routes = Path("/proc/self/net/route").read_text().splitlines()[1:]
+    default = [line.split()[0] for line in routes if line.split()[1] == "00000000"]
+    assert interface_of(address) in default
