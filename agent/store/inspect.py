@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent import clock
 from agent.record import StorageClass
-from agent.store import opening, schema
+from agent.store import schema, tables
 from agent.store.body import RawRow, intact, units, well_typed
 
 COLUMNS = (
@@ -101,7 +101,7 @@ def _rows(db: sqlite3.Connection, storage_class: StorageClass) -> Iterator[tuple
 def _fill(target: sqlite3.Connection, directory: Path) -> None:
     target.execute(_CREATE)
     with closing(_open(directory)) as db:
-        table = opening.offsets(db, schema.read_state(db))
+        table = tables.offsets(db, schema.read_state(db))
         for storage_class in StorageClass:
             for found in _rows(db, storage_class):
                 if not well_typed(found):

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from agent.clock import OffsetRow
 from agent.record import StorageClass
-from agent.store import body, opening, schema
+from agent.store import body, schema, tables
 from agent.store.body import EPOCH_SHIFT, RawRow, row_id
 from agent.store.room import suspect
 from agent.store.rows import Drop, Row, RowDamaged, RowHead
@@ -96,11 +96,11 @@ class OutboxReader:
 
     def drops(self) -> list[Drop]:
         """Accounts of drops that the far end has not acknowledged."""
-        return list(self._small(opening.drops).values())
+        return list(self._small(tables.drops).values())
 
     def offsets(self) -> list[OffsetRow]:
         """The table of UTC offsets."""
-        return self._small(opening.offsets)
+        return self._small(tables.offsets)
 
     def _small(self, table: Callable[[sqlite3.Connection, State], T]) -> T:
         """Read one of the small tables together with the state that vouches for it."""
@@ -143,7 +143,7 @@ class OutboxReader:
         db.execute("BEGIN")
         try:
             state = schema.read_state(db)
-            drops = list(opening.drops(db, state).values())
+            drops = list(tables.drops(db, state).values())
             by_class: dict[str, dict[str, int]] = {}
             gaps = 0
             for storage_class in _CLASSES:

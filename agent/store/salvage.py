@@ -7,8 +7,9 @@ again is accounted for as dropped, so that the books balance when all is done.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from agent.record import StorageClass
 from agent.store import accounts, aside, schema
@@ -231,7 +232,7 @@ def finish(tx: Transaction) -> None:
         for storage_class in StorageClass:
             for key, last in tx.db.execute(f"SELECT id, last FROM {storage_class.value}"):
                 live.setdefault(key >> EPOCH_SHIFT, IntervalSet()).add(key & MASK, last)
-        _account(tx, lost, live, tx.state.epochs[:-1])
+        _account(tx, lost, live, tx.state.epochs[:-1], salvage.owed)
 
 
 def _account(
@@ -239,7 +240,9 @@ def _account(
     lost: dict[StorageClass, int],
     live: dict[int, IntervalSet],
     epochs: Iterable[Epoch],
+    owed: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
+    """Account for what is `lost`, and anew for what accounts that are lost too had counted."""
     known = list(tx.books.accounts)
     gaps = [
         (epoch.name, gap)
@@ -250,7 +253,8 @@ def _account(
             [drop for drop in known if drop.epoch == epoch.name],
         )
     ]
-    for drop in accounts.allot(gaps, lost, REASON):
+    counts = {c: max(0, count) + owed.get(c.value, 0) for c, count in lost.items()}
+    for drop in accounts.allot(gaps, counts, REASON):
         tx.account(drop)
     for storage_class, count in lost.items():
         if count > 0:

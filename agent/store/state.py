@@ -70,12 +70,14 @@ class Aside(msgspec.Struct):
 class Salvage(msgspec.Struct):
     """Files being salvaged. `expected`: class -> records still to be found in the known ones.
 
-    `cover`: the gaps need accounts even where nothing is missing, since old accounts were lost.
+    `cover`: the gaps need accounts even where nothing is missing, since old accounts were lost;
+    `owed`: class -> the records that those had counted.
     """
 
     asides: list[Aside]
     expected: dict[str, int]
     cover: bool = False
+    owed: dict[str, int] = {}
 
 
 class State(msgspec.Struct):
@@ -83,7 +85,8 @@ class State(msgspec.Struct):
 
     `sums`: table -> CRC of the small tables, which have none of their own. `unverified`: closed
     before the rows were looked through after an earlier kill. `thinned`: interval in s -> key of
-    the last history row that is that coarse; `coarse`: -> bytes of these rows.
+    the last history row that is that coarse; `coarse`: -> bytes of these rows. `owed`: class ->
+    records in accounts that the far end does not have yet.
     """
 
     serial: int
@@ -98,6 +101,7 @@ class State(msgspec.Struct):
     powered: Powered = msgspec.field(default_factory=Powered)
     thinned: dict[str, int] = {}
     coarse: dict[str, int] = {}
+    owed: dict[str, int] = {}
 
     @property
     def current(self) -> Epoch:

@@ -121,6 +121,7 @@ class Transaction:
             raise Damaged("rows that were deleted came back")
         if self._accounts_changed:
             self.state.sum_up("dropped", self.books.accounts)
+            self.state.owed = self.books.accounts.owed()
         if self.changed:
             self.state.clean = False
             self.write_state()

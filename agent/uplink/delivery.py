@@ -13,6 +13,7 @@ from agent.store.rows import Drop, Range, RowHead
 from agent.uplink.flight import STRIKES, Cargo, Flight, rows_of
 
 MAX_TIMEOUT_S = 60.0
+MAX_SUSPECTS = 20
 SUSPECT_CUT_S = 5.0
 """A cut later than this after a message was sent is not blamed on the message."""
 
@@ -43,6 +44,16 @@ class Delivery:
     def unconfirmed(self) -> list[Flight]:
         """Messages that the broker has not answered on this connection, oldest first."""
         return [flight for flight in self._flights.values() if flight.unconfirmed]
+
+    @property
+    def in_flight(self) -> int:
+        """Messages that have a place in the window.
+
+        Suspects have none, up to a number: they wait for their turn to go alone, and a few records
+        that a broker does not take must not keep all others waiting.
+        """
+        suspects = sum(flight.suspect for flight in self._flights.values())
+        return len(self._flights) - min(suspects, MAX_SUSPECTS)
 
     @property
     def unconfirmed_bytes(self) -> int:
@@ -186,7 +197,8 @@ class Delivery:
 
         A message is to blame for a cut where the broker owed the confirmation of it alone;
         `stated` means that the broker gave a reason. Where it owed several, each gets a mark, and
-        the marked ones are later sent alone.
+        the marked ones are later sent alone. What fails alone is split at once, which costs
+        nothing; a single record must fail three times.
         """
         owed = [f for f in self.unconfirmed if f.sent_at is not None]
         recent = [f for f in owed if f.sent_at is not None and now - f.sent_at <= SUSPECT_CUT_S]
@@ -195,7 +207,7 @@ class Delivery:
             for flight in recent:
                 flight.cuts += 1
             if len(owed) == 1 and (stated or recent[0].suspect):
-                recent[0].strikes += 1
+                recent[0].strikes += STRIKES if not stated and recent[0].cargo.n > 1 else 1
                 blamed = recent
         for flight in self._flights.values():
             self.take_back(flight, 0.0)
@@ -203,7 +215,7 @@ class Delivery:
 
     def dissolve(self) -> None:
         """Forget the messages that nothing speaks against: their rows are planned anew."""
-        self._flights = {n: f for n, f in self._flights.items() if f.suspect}
+        self._flights = {n: f for n, f in self._flights.items() if f.cuts or f.suspect}
 
     def remove(self, flight: Flight) -> None:
         """Take a message out, to split it or to give it up."""

@@ -124,6 +124,11 @@ class Dialler:
         if session is not None and generation == self._generation:
             session.reset(reason)
 
+    def probing(self, generation: int) -> None:
+        """That connection is risked to learn whether a message is to blame for the last cuts."""
+        if generation == self._generation:
+            self._reconnect.probing()
+
     def useful(self) -> None:
         """The far end answered: a cut now may be followed by a quick attempt."""
         self._reconnect.useful()
@@ -157,7 +162,7 @@ class Dialler:
                 return
             if lost.stalled:
                 self._segments.stalled(useful=self._reconnect.was_useful)
-            taken_over = self._taken_over(lost, version)
+            taken_over = self._taken_over(lost)
             version = 5
             if taken_over:
                 self._clone()
@@ -196,16 +201,13 @@ class Dialler:
             self._session = None
             session.close(say_goodbye=lost is None)
 
-    def _taken_over(self, lost: Lost, version: Version) -> bool:
+    def _taken_over(self, lost: Lost) -> bool:
         held_s = time.monotonic() - self._state.since
         if held_s >= STABLE_S:
             self._told.discard(Alarm.UPLINK_TAKEN_OVER)
         if lost.code is not None:
             return lost.code == TAKEN_OVER
-        # A broker of MQTT 5 states it.
-        return version == 4 and self._takeovers.cut(
-            held_s=held_s, by_peer=lost.by_peer, owed=lost.owed
-        )
+        return self._takeovers.cut(held_s=held_s, by_peer=lost.by_peer, owed=lost.owed)
 
     def _clone(self) -> None:
         if Alarm.UPLINK_TAKEN_OVER not in self._told:

@@ -74,7 +74,7 @@ class Reconnect:
         self._uniform = uniform
         self._since: float | None = None
         self._connected_at: float | None = None
-        self._useful = False
+        self._useful = self._probing = False
         self._short = 0
         self._takeovers = 0
 
@@ -92,17 +92,23 @@ class Reconnect:
         """The far end answered through it."""
         self._useful = True
 
+    def probing(self) -> None:
+        """A message was sent that may well cost the connection: then that is no trouble of its."""
+        self._probing = True
+
     def pause_s(self, now: float, *, taken_over: bool = False, busy: bool = False) -> float:
         """A connection broke or an attempt failed: seconds to wait before the next."""
         if self._connected_at is not None:
             if now - self._connected_at >= STABLE_S:
                 self._since = None
                 self._short = self._takeovers = 0
+            elif self._probing:
+                self._since = None
             elif self._short < MAX_SHORT:
                 self._short += 1
                 if self._useful:
                     self._since = None
-        self._connected_at = None
+        self._connected_at, self._probing = None, False
         if self._since is None:
             self._since = now
         if taken_over:
@@ -117,8 +123,9 @@ class Reconnect:
 class Takeovers:
     """Tells a second client of our name from accidents, where the broker gives no reason.
 
-    A broker of MQTT 3.1.1 just closes the connection. Three in a row that were cut within a minute
-    though nothing was asked of the broker are no accident, and no message's fault.
+    A broker of MQTT 3.1.1 just closes the connection, and so does mosquitto 2.0 with MQTT 5. Three
+    in a row that were cut within a minute though nothing was asked of the broker are no accident,
+    and no message's fault.
     """
 
     def __init__(self) -> None:

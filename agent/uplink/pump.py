@@ -289,7 +289,7 @@ class Uplink:
         self._loader.shapes = self._announcing.shapes
 
     def _next_cargo(self) -> Cargo | None:
-        if len(self._delivery.flights) >= self._limits.window:
+        if self._delivery.in_flight >= self._limits.window:
             return None
         now = time.monotonic()
         link = self._link(now)
@@ -310,7 +310,7 @@ class Uplink:
 
     def _link(self, now: float) -> Link:
         return Link(
-            in_flight=len(self._delivery.flights),
+            in_flight=self._delivery.in_flight,
             window=self._limits.window,
             unconfirmed_bytes=self._delivery.unconfirmed_bytes,
             max_payload=self._limits.payload,

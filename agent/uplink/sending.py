@@ -14,7 +14,10 @@ from agent.uplink.refusals import FAILURE, TOO_FAST, Refusals
 
 SETTLED_S = 3.0
 """A suspect goes out on a connection that has held this long without it: where a second client of
-our name takes the session over again and again, no message is to blame."""
+our name takes the session over again and again, no message is to blame, and what nobody suspects
+has gone before."""
+QUICK_PROBES, CALM_S = 60, 61.0
+"""After so many suspects in a row the connections are left in peace for a minute each."""
 PASSED_BYTES = 512
 """Fewer in 20 s are pings and their like; they prove nothing about a broker that owes an answer."""
 SILENT_S = 20.0
@@ -46,11 +49,16 @@ class Sender:
         self._refusals = refusals
         self.generation: int | None = None
         self._connected_at = 0.0
+        self._probes = 0
         self.messages = TokenBucket(messages_per_s)
         self.nbytes = TokenBucket(bytes_per_s)
         self._passed: int | None = None
         self._passed_at = 0.0
         self.sent_batches = self.resent_batches = self.sent_bytes = 0
+
+    @property
+    def _settled_s(self) -> float:
+        return SETTLED_S if self._probes < QUICK_PROBES else CALM_S
 
     def counts(self) -> dict[str, int]:
         """What was sent since the start."""
@@ -91,7 +99,7 @@ class Sender:
             if self.generation is None or self.messages.level(now) < 1:
                 return
             in_the_air = [f for f in self._delivery.unconfirmed if f is not flight]
-            if flight.suspect and now < self._connected_at + SETTLED_S:
+            if flight.suspect and now < self._connected_at + self._settled_s:
                 continue
             if in_the_air and (flight.suspect or any(f.suspect for f in in_the_air)):
                 # Alone, so that a refusal proves something.
@@ -129,6 +137,11 @@ class Sender:
         return True
 
     def _publish(self, generation: int, flight: Flight, now: float) -> bool:
+        if flight.suspect:
+            self._probes += 1
+            self._dialler.probing(generation)
+        elif not any(f.suspect for f in self._delivery.flights):
+            self._probes = 0
         ahead = sum(len(f.payload) for f in self._delivery.unconfirmed if f is not flight)
         mid = self._dialler.publish(generation, flight.topic, flight.payload)
         if mid is None:

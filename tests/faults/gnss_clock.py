@@ -1,6 +1,6 @@
 """A driver process that states UTC once a second, as a GNSS receiver does: now and some seconds.
 
-Started by test_trust.py; ends when standard input closes.
+Started by test_trust.py. A line on standard input makes it silent; it ends when that closes.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ class Clock(Driver[DriverConfig]):
     def __init__(self, config: DriverConfig, ahead_s: float) -> None:
         super().__init__(config)
         self._ahead_ms = round(ahead_s * 1000)
+        self.speaks = True
 
     def run(self, ctx: Context) -> None:
         pause = threading.Event()
         while ctx.running():
-            ctx.emit(GROUP, {UTC: time.time_ns() // 1_000_000 + self._ahead_ms})
+            if self.speaks:
+                ctx.emit(GROUP, {UTC: time.time_ns() // 1_000_000 + self._ahead_ms})
             pause.wait(1.0)
 
 
@@ -39,6 +41,8 @@ def main() -> None:
     host = Host("gnss", "clock", "1", driver, socket, directory / "gnss", notifier=Notifier(""))
 
     def end_with_input() -> None:
+        sys.stdin.readline()
+        driver.speaks = False
         sys.stdin.read()
         host.stop()
 

@@ -121,7 +121,9 @@ class Liar:
         """Cleared: nothing is said to the agent any more."""
         self.speaking.set()
         self.bytes_per_s: float | None = None
+        """How fast new connections are read."""
         self.delay_s = 0.0
+        """How long what the broker says is on its way."""
         self.context: ssl.SSLContext | None = None
         """Set: the agent is spoken to in TLS."""
         self.instead: Callable[[socket.socket], None] | None = None
@@ -141,6 +143,12 @@ class Liar:
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
         self.cut()
+
+    def crawl(self, bytes_per_s: float, delay_s: float) -> None:
+        """From the next connection on: so many bytes a second, and little room on the way."""
+        self.bytes_per_s, self.delay_s = bytes_per_s, delay_s
+        # A connection has the buffer of the socket that listens for it.
+        self._server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 
     def cut(self) -> None:
         """Cut every connection."""
@@ -163,8 +171,6 @@ class Liar:
 
     def _serve(self, agent: socket.socket) -> None:
         agent.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self.bytes_per_s is not None:
-            agent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         with agent, contextlib.suppress(OSError):
             if self.context is not None:
                 agent.settimeout(10.0)
@@ -196,9 +202,11 @@ class Liar:
             for one in self._packets(line.broker, line, self.speaking, None):
                 rule = self.down
                 passed = one.raw if rule is None else rule(one, line)
-                if self.delay_s:
-                    threading.Event().wait(self.delay_s)
-                if passed:
+                if passed and self.delay_s:
+                    later = threading.Timer(self.delay_s, line.answer, (passed,))
+                    later.daemon = True
+                    later.start()
+                elif passed:
                     line.answer(passed)
         line.cut()
 

@@ -143,11 +143,6 @@ def storm(world: World, seconds: float, seed: int) -> None:
     assert world.settle(healed_at=began).dropped == 0
 
 
-@pytest.mark.fault("A3", "kill -9 again and again, at random", slice=True)
-def test_a_short_storm_of_kills(world: World) -> None:
-    storm(world, 4, seed=3)
-
-
 @pytest.mark.fault("A3", "kill -9 again and again, at random")
 @pytest.mark.timeout(400)
 def test_a_storm_of_kills(world: World) -> None:

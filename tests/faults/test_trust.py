@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,18 +33,24 @@ def trusting(world: World, ours: Authority, **uplink: str) -> Iterator[Liar]:
 
 
 @contextmanager
-def gnss(world: World, ahead_s: float) -> Iterator[None]:
-    """A receiver whose time is so far ahead of this machine's."""
+def gnss(world: World, ahead_s: float) -> Iterator[Callable[[], None]]:
+    """A receiver whose time is so far ahead of this machine's; call it to make it silent."""
     argv = [sys.executable, "-P", str(Path(__file__).with_name("gnss_clock.py"))]
     argv += [str(world.run_dir / "ingest.sock"), str(world.directory), str(ahead_s)]
     with (world.directory / "gnss.log").open("ab") as log:
         process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=CHECKOUT
         )
+    assert process.stdin is not None
+    stdin = process.stdin
+
+    def hush() -> None:
+        stdin.write(b"hush\n")
+        stdin.flush()
+
     try:
-        yield
+        yield hush
     finally:
-        assert process.stdin is not None
         process.stdin.close()
         process.kill()
         process.wait()
@@ -112,8 +118,9 @@ def test_a_clock_that_is_behind(world: World, ours: Authority) -> None:
     with trusting(world, ours) as liar:
         liar.context = server(ours.issue("localhost", from_days=1, to_days=9))
         refused(world, liar, "set its clock; with a GNSS fix it connects by itself")
-        with gnss(world, 2 * DAY_S):
+        with gnss(world, 2 * DAY_S) as hush:
             world.until(lambda: liar.lines, "it connects", 60)
+            hush()
             world.settle(healed_at=time.monotonic())
         assert len(world.alarms("")) == 1
 
@@ -129,7 +136,7 @@ def test_no_way_round(world: World, ours: Authority, what: str) -> None:
     with trusting(world, ours) as liar:
         liar.context = server(bad)
         world.start()
-        with gnss(world, 2 * DAY_S):
+        with gnss(world, 2 * DAY_S) as hush:
             world.until(lambda: _clock(world) == "gnss", "GNSS time is known")
             attempts = liar.accepted
             world.until(lambda: liar.accepted >= attempts + 3, "it tries again", 60)
@@ -137,6 +144,7 @@ def test_no_way_round(world: World, ours: Authority, what: str) -> None:
             assert world.alarms("no uplink")
             liar.context = server(ours.issue("localhost", from_days=1, to_days=9))
             world.feed()
+            hush()
             world.settle(healed_at=time.monotonic())
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from uplink_rows import EPOCH, OTHER_EPOCH, cargo, drop, head
 
 from agent.store.rows import Range
-from agent.uplink.delivery import Delivery
+from agent.uplink.delivery import MAX_SUSPECTS, Delivery
 from agent.uplink.flight import Cargo, Flight
 
 
@@ -143,13 +143,26 @@ def test_blame(
     assert len(delivery.due(age_s)) == owed + 1, "all is to be sent again"
 
 
-def test_suspects_outlive_a_new_connection() -> None:
+def test_what_may_be_to_blame_outlives_a_new_connection() -> None:
     delivery = Delivery(8.0)
-    for _ in range(2):
-        flights = delivery.flights or [send(delivery, cargo(head(1)))]
-        for flight in flights:
-            delivery.sent(flight, (1, 1), 0.0)
+    marked = send(delivery, cargo(head(1)))
+    for cuts in (1, 2):
+        if cuts == 2:
+            # The same message again: rows planned anew would go in another company, unmarked.
+            delivery.dissolve()
+            assert list(delivery.flights) == [marked]
+        delivery.sent(marked, (cuts, 1), 0.0)
         delivery.lost(1.0, by_peer=True, stated=False)
+        assert (marked.cuts, marked.suspect) == (cuts, cuts == 2)
     send(delivery, cargo(head(11)))
     delivery.dissolve()
-    assert [flight.cargo.slices[0].first for flight in delivery.flights] == [1]
+    assert list(delivery.flights) == [marked]
+
+
+def test_suspects_leave_the_window_to_others() -> None:
+    delivery = Delivery(8.0)
+    flights = [send(delivery, cargo(head(10 * i + 1)), mid=i) for i in range(MAX_SUSPECTS + 2)]
+    assert delivery.in_flight == len(flights)
+    for flight in flights:
+        flight.cuts = 2
+    assert delivery.in_flight == 2, "some, not any number"

@@ -27,12 +27,16 @@ class Line:
     def __init__(self) -> None:
         self.acked: int | None = 0
         self.resets: list[str] = []
+        self.probes = 0
 
     def publish(self, generation: int, topic: str, payload: bytes) -> int:
         return 1
 
     def acked_bytes(self, generation: int) -> int | None:
         return self.acked
+
+    def probing(self, generation: int) -> None:
+        self.probes += 1
 
     def reset(self, generation: int, reason: str) -> None:
         self.resets.append(reason)
