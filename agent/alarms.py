@@ -32,6 +32,8 @@ class Alarm(StrEnum):
     """A configuration is invalid; at a reload the running one stays."""
     CONFIG_APPLIED = "6d1f1b2f0c3f4a6cb6e35be5d4c9a00a"
     """A reload took effect."""
+    BUDGET = "6d1f1b2f0c3f4a6cb6e35be5d4c9a010"
+    """The budget of the SIM card reached another step: less is sent, or more again."""
     UPLINK_UNTRUSTED = "6d1f1b2f0c3f4a6cb6e35be5d4c9a020"
     """The broker is not who it should be, or it does not accept this vehicle's certificate."""
     UPLINK_CLOCK = "6d1f1b2f0c3f4a6cb6e35be5d4c9a021"

@@ -33,11 +33,12 @@ from agent.processors.arbitrated import ARBITRATED
 from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
 from agent.protocol import Notifier, watchdog_s
-from agent.reload import compare, store_limits, uplink_settings
+from agent.reload import budget_settings, compare, store_limits, uplink_settings
 from agent.signals import Catalogue
 from agent.store.outbox import Outbox
 from agent.store.reader import OutboxReader
 from agent.store.rows import Range, RowHead
+from agent.uplink.accounting import Accounting
 from agent.uplink.pump import Uplink
 from agent.uplink.settings import UplinkConfig
 from agent.view import Parts, View
@@ -250,6 +251,8 @@ class Coordinator:
             acked=self._acknowledge,
             refuse=self._refuse,
             beat=self._table.loop("uplink", 30.0),
+            catalogue=self.catalogue,
+            accounting=Accounting(budget_settings(self.config), self.directory, self._utc_now_ms),
             certificates_utc_ms=self._certificates_utc_ms,
         )
 
@@ -257,6 +260,9 @@ class Coordinator:
         return clock.certificates_utc_ms(
             self.clock.rows, self.boot, clock.boottime_ms(), time.time_ns() // 1_000_000
         )
+
+    def _utc_now_ms(self) -> int | None:
+        return clock.utc_ms(self.clock.rows, self.boot, clock.boottime_ms())
 
     def _replace_uplink(self, settings: UplinkConfig) -> None:
         """End the session and begin another; what was under way is sent again."""

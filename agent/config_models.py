@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agent.config_budget import BudgetSection
 from agent.profiles import ProfileName
 
 _PathText = Annotated[str, Field(max_length=4096)]
@@ -298,6 +299,7 @@ class Config(_Section):
     store: Store = Store()
     uplink: Uplink = Uplink()
     arbitration: Arbitration = Arbitration()
+    budget: BudgetSection = BudgetSection()
     drivers: Annotated[
         dict[str, dict[str, Any]], Field(description="One table [drivers.NAME] a driver.")
     ] = {}

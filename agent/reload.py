@@ -11,6 +11,7 @@ from agent.config_models import Config, Store
 from agent.config_secrets import reveal
 from agent.record import StorageClass
 from agent.store.limits import Limits
+from agent.uplink.budget import BudgetConfig
 from agent.uplink.settings import UplinkConfig
 
 _FIXED = (
@@ -39,7 +40,7 @@ class Changes:
     @property
     def uplink(self) -> bool:
         """Whether the session with the broker has to begin anew."""
-        return any(key.startswith("uplink.") for key in self.applied)
+        return any(key.startswith(("uplink.", "budget.")) for key in self.applied)
 
     def __str__(self) -> str:
         """For the log."""
@@ -84,6 +85,12 @@ def uplink_settings(config: Config) -> UplinkConfig:
     for key in ("username", "password"):
         section[key] = reveal(section[key], os.environ) or None
     return UplinkConfig(**section)
+
+
+def budget_settings(config: Config) -> BudgetConfig:
+    """Section [budget] as the uplink takes it."""
+    section = config.budget.model_dump(exclude={"unmetered"})
+    return BudgetConfig(**section, unmetered=tuple(config.budget.unmetered.interfaces))
 
 
 def _different(

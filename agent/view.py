@@ -54,6 +54,7 @@ class View:
             "status": self.status,
             "audit": self.audit,
             "signals": self.signals,
+            "budget": self.budget,
             "explain": self.explain,
         }
 
@@ -79,6 +80,9 @@ class View:
             problems.insert(0, of.pipeline.problem)
         if uplink["state"] == "down" or uplink.get("error"):
             problems.append(f"uplink: {uplink.get('error') or 'down'}")
+        budget = of.uplink().budget()
+        if budget["waits"]:
+            problems.append(f"budget of this month: {budget['meaning']}")
         problems += [f"configuration not taken: {text}" for text in of.refused()]
         rows = of.clock.rows
         mine = [row for row in rows if row.boot == of.boot]
@@ -159,6 +163,10 @@ class View:
             **summary,
             "duplicates_sent": of.uplink().status().get("duplicates_sent", 0),
         }
+
+    def budget(self, request: Mapping[str, object]) -> object:
+        """What the SIM card cost this month, and what that means for what is sent."""
+        return {"vehicle": self._of.config().vehicle.id, **self._of.uplink().budget()}
 
     def signals(self, request: Mapping[str, object]) -> object:
         """The merged catalogue."""

@@ -11,15 +11,19 @@ import itertools
 import json
 import math
 import random
+import secrets
 import statistics
 import time
 import zlib
 from collections.abc import Callable, Collection, Iterator
 
+import bus_record as bus_record_17
+
 from agent.clock import OffsetRow, OffsetSource
 from agent.record import Record, Scalar
 from agent.signals import Datatype, Group, Signal
 from agent.uplink import codec
+from agent.uplink.catalogue import shapes_of
 from agent.uplink.payload import Payload, Run
 
 RUNS = 5
@@ -143,8 +147,28 @@ def timed(encode: Callable[[], bytes], n: int) -> tuple[float, float]:
     return len(data) / n, statistics.median(took_us) / n
 
 
+def bus_record() -> None:
+    """Bytes of the 17-field record at 1 Hz by the number of records in a message."""
+    epoch, boot = secrets.token_hex(16), secrets.token_hex(16)
+    shapes = shapes_of([(bus_record_17.SOURCE, bus_record_17.GROUP)])
+    assert shapes is not None
+    print(f"17 fields at 1 Hz, bytes/record; the catalogue is {len(shapes.payload)} bytes, once")
+    print(f"  {'records a message':>18}{'referring':>11}{'naming':>9}{'JSON lines':>12}")
+    for n in (1, 10, 60, 100, 500):
+        records = list(itertools.islice(bus_record_17.drive(), n))
+        offsets = [OffsetRow(boot, 0, 1_800_000_000_123, OffsetSource.GNSS)]
+        payload = Payload("bus-4021", epoch, [Run(1_234_567, boot, records)], offsets)
+        short = codec.encode(payload, bus_record_17.group_of, shapes=shapes)
+        named = codec.encode(payload, bus_record_17.group_of)
+        assert codec.decode(short, shapes).runs == codec.decode(named).runs == payload.runs
+        lines = sum(len(json.dumps(dict(r.values), separators=(",", ":"))) for r in records)
+        print(f"  {n:>18}{len(short) / n:>11.1f}{len(named) / n:>9.1f}{lines / n:>12.1f}")
+    print()
+
+
 def main() -> None:
-    """Print one table per size of batch."""
+    """Print the record of a bus by size of batch, then one table per size of mixed traffic."""
+    bus_record()
     for n in SIZES:
         records = list(itertools.islice(drive(), n))
         offsets = [OffsetRow(BOOT, 0, 1_800_000_000_000, OffsetSource.GNSS)]

@@ -17,6 +17,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from agent.uplink import tcp, tls
 from agent.uplink.endpoint import Endpoint, Terms, Version
 from agent.uplink.names import Names
+from agent.uplink.wire import Wire
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 10.0
@@ -40,6 +41,7 @@ class Client(mqtt.Client):
     """
 
     names: Names
+    wire: Wire
     segment: int | None = None
     trouble: ssl.SSLError | None = None
     oversize: int | None = None
@@ -85,7 +87,9 @@ class Client(mqtt.Client):
     def _create_socket_connection(self) -> socket.socket:
         if self._get_proxy():
             return super()._create_socket_connection()
-        return tcp.connect(self._host, self._port, self._connect_timeout, self.segment, self.names)
+        sock = tcp.connect(self._host, self._port, self._connect_timeout, self.segment, self.names)
+        self.wire.attach(sock)
+        return sock
 
     def _sock_recv(self, bufsize: int) -> Any:
         # paho asks for all that a packet announces, 256 MB at most, and gathers it in memory.
@@ -145,7 +149,7 @@ def make(
         client.username_pw_set(endpoint.username, endpoint.password)
     if endpoint.config.tls == "on":
         client.tls_set_context(tls.context(endpoint.config, at_utc_ms))
-    client.segment, client.names = segment, names
+    client.segment, client.names, client.wire = segment, names, endpoint.wire
     # With this set, `publish` leaves the writing to the thread that runs `loop`.
     client.on_socket_register_write = _leave_it_to_the_loop
     client.on_connect = client._note_connack

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import queue
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from agent.uplink.settings import UplinkConfig
 from agent.uplink.topics import Topics
+from agent.uplink.wire import Wire
 
 Version = Literal[5, 4]
 """The protocol level: MQTT 5, or 4 for MQTT 3.1.1."""
@@ -102,7 +103,7 @@ class Endpoint:
     """A broker, our name there, our birth and last will.
 
     `certificates_utc_ms`: the UTC in ms at which its certificate is to be judged, None: the system
-    clock's.
+    clock's. `wire` is told what the connections cost.
     """
 
     config: UplinkConfig
@@ -112,6 +113,7 @@ class Endpoint:
     birth: bytes
     will: bytes
     certificates_utc_ms: Callable[[], int | None] = lambda: None
+    wire: Wire = field(default_factory=Wire)
 
     @classmethod
     def of(

@@ -9,6 +9,8 @@ from agent.clock import OffsetRow
 from agent.record import StorageClass
 from agent.store.rows import Drop, Row, RowDamaged, RowHead
 from agent.uplink import codec
+from agent.uplink.catalogue import Shapes
+from agent.uplink.dating import rows_for
 from agent.uplink.flight import Cargo, Slice
 from agent.uplink.payload import Format, GroupOf, Payload, Run, Unencodable
 
@@ -39,13 +41,17 @@ class Loaded:
 
 
 class Loader:
-    """Encodes cargo for one vehicle. `expansion`: bytes of payload per byte of row, by class."""
+    """Encodes cargo for one vehicle. `expansion`: bytes of payload per byte of row, by class.
+
+    `shapes`: the catalogue that the far end has, None while everything is named.
+    """
 
     def __init__(self, vehicle: str, form: Format, groups: GroupOf) -> None:
         self._vehicle = vehicle
         self._format: Format = form
         self._groups = groups
         self.expansion: dict[StorageClass, float] = {}
+        self.shapes: Shapes | None = None
 
     def load(self, cargo: Cargo, source: Source) -> Loaded:
         """Load and encode; what is gone from the outbox meanwhile is left out."""
@@ -73,11 +79,10 @@ class Loader:
                     runs[-1] = Run(before.first, before.boot, [*before.records, *records])
                 else:
                     runs.append(Run(first, part.head.boot, list(records)))
-        boots = {run.boot for run in runs}
-        offsets = [row for row in source.offsets() if row.boot in boots]
+        offsets = rows_for(source.offsets(), _spans(runs))
         payload = Payload(self._vehicle, cargo.epoch, runs, offsets, [*cargo.drops, *holes])
         try:
-            encoded = codec.encode(payload, self._groups, self._format)
+            encoded = codec.encode(payload, self._groups, self._format, self.shapes)
         except Unencodable as error:
             return Loaded(tuple(slices), None, str(error), tuple(refused))
         self._learn(cargo.priority.storage_class, slices, len(encoded))
@@ -91,3 +96,11 @@ class Loader:
             now = nbytes / stored
             before = self.expansion.get(storage_class, now)
             self.expansion[storage_class] = before + LEARN * (now - before)
+
+
+def _spans(runs: list[Run]) -> dict[str, tuple[int, int]]:
+    """Boot -> boot times of its first and last record."""
+    times: dict[str, list[int]] = {}
+    for run in runs:
+        times.setdefault(run.boot, []).extend(record.boottime_ms for record in run.records)
+    return {boot: (min(of), max(of)) for boot, of in times.items() if of}

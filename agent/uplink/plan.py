@@ -13,6 +13,7 @@ from enum import IntEnum
 
 from agent.record import StorageClass
 from agent.store.rows import Drop, RowHead
+from agent.uplink.budget import UNLIMITED, Budget
 
 MAX_RECORDS = 5_000
 """In one batch: beyond that columns gain nothing, and an alarm would wait behind the bytes."""
@@ -89,21 +90,6 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """Bytes left to spend per class; None is without limit."""
-
-    left: Mapping[StorageClass, int | None] = field(default_factory=dict)
-
-    def allows(self, storage_class: StorageClass) -> bool:
-        """Whether the class may send at all."""
-        left = self.left.get(storage_class)
-        return left is None or left > 0
-
-
-UNLIMITED = Budget()
-
-
-@dataclass(frozen=True, slots=True)
 class Batch:
     """Whole rows of one epoch, in order of seq, and accounts of drops. Either may be empty."""
 
@@ -126,7 +112,7 @@ def next_batch(waiting: Waiting, link: Link, budget: Budget = UNLIMITED) -> Batc
     if not room(link):
         return None
     if open_for(StorageClass.HISTORY):
-        batch = _history(waiting, link)
+        batch = _history(waiting, link, budget)
         if batch is not None:
             return batch
     if waiting.bulk and open_for(StorageClass.BULK):
@@ -145,19 +131,30 @@ def room(link: Link) -> bool:
     return link.unconfirmed_bytes <= min(MAX_UNCONFIRMED_BYTES, link.portion)
 
 
-def _history(waiting: Waiting, link: Link) -> Batch | None:
+def _history(waiting: Waiting, link: Link, budget: Budget) -> Batch | None:
     if not waiting.history:
         return None
+    if budget.history != "all":
+        return _newest(waiting, link, budget)
     oldest = _fit(waiting.history, link, _largest(link))
     if len(oldest) == len(waiting.history) and not waiting.more:
-        if waiting.waited_s < link.linger_s and not _full(oldest, link):
+        if waiting.waited_s < max(link.linger_s, budget.linger_s) and not _full(oldest, link):
             return None
         return _batch(Priority.HISTORY, waiting.history, waiting, link)
-    if link.last is not Priority.LIVE:
+    if link.last is not Priority.LIVE and budget.live_due:
         fresh = _fit(_fresh(waiting), link, min(LIVE_BYTES, _largest(link)))
         if fresh:
             return _batch(Priority.LIVE, sorted(fresh, key=_seq), waiting, link)
     return _batch(Priority.HISTORY, waiting.history, waiting, link)
+
+
+def _newest(waiting: Waiting, link: Link, budget: Budget) -> Batch | None:
+    """What the budget leaves of history: rows newer than anything sent, or the newest one."""
+    fresh = _fresh(waiting) if budget.live_due else ()
+    if budget.history == "one":
+        fresh = fresh[:1]
+    chosen = _fit(fresh, link, min(LIVE_BYTES, _largest(link)))
+    return _batch(Priority.LIVE, sorted(chosen, key=_seq), waiting, link) if chosen else None
 
 
 def _fresh(waiting: Waiting) -> Sequence[RowHead]:

@@ -15,9 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from agent.alarms import Alarm, of
+from agent.signals import Catalogue
 from agent.store.reader import READ_ERRORS
 from agent.store.rows import Range, RowHead
 from agent.uplink import acks, plan
+from agent.uplink.accounting import Accounting
+from agent.uplink.announcing import Announcing
+from agent.uplink.budget import UNLIMITED, Budget, BudgetConfig
 from agent.uplink.delivery import Delivery
 from agent.uplink.dialler import Dialler, LinkState
 from agent.uplink.endpoint import (
@@ -66,10 +70,14 @@ class Uplink:
         refuse: Callable[[RowHead, str], None],
         beat: Callable[[], None],
         certificates_utc_ms: Callable[[], int | None] = lambda: None,
+        catalogue: Catalogue | None = None,
+        accounting: Accounting | None = None,
     ) -> None:
         """`reader` is called on the pump's thread. `acked` and `refuse` never block.
 
-        `certificates_utc_ms`: see Endpoint; called on the dialler's thread.
+        `certificates_utc_ms`: see Endpoint; called on the dialler's thread. `catalogue`: what
+        batches may refer to instead of naming it; None: nothing. `accounting` counts the bytes and
+        keeps the budget; None: nobody does.
         """
         self._config = config
         self._topics = Topics(config.prefix, vehicle)
@@ -77,15 +85,19 @@ class Uplink:
         self._beat = beat
         self._events: Events = queue.Queue(MAX_EVENTS)
         endpoint = Endpoint.of(config, self._topics, epoch, boot, certificates_utc_ms)
-        self._dialler = Dialler(endpoint, self._events)
+        self._accounting = accounting or Accounting(BudgetConfig(), None)
+        self._budget: Budget = UNLIMITED
+        self._dialler = Dialler(replace(endpoint, wire=self._accounting.wire), self._events)
         self._delivery = Delivery(config.ack_timeout_s)
         self._lookout = Lookout(reader, self._delivery)
         self._loader = Loader(vehicle, config.format, groups)
+        self._announcing = Announcing(catalogue if config.format == "protobuf" else None)
         self._refusals = Refusals(self._delivery, refuse)
         self._sender = Sender(
             *(self._dialler, self._delivery, self._refusals),
             messages_per_s=config.messages_per_s,
             bytes_per_s=config.kib_per_s * 1024,
+            handed=self._accounting.handed,
         )
         self._limits = Limits.of(config, self._topics)
         self._portion = Portion()
@@ -140,20 +152,27 @@ class Uplink:
             "duplicates_sent": self._delivery.duplicates,
         }
 
+    def budget(self) -> Mapping[str, object]:
+        """What the uplink cost and what the budget allows."""
+        return self._accounting.status()
+
     # --- the loop ------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        self._accounting.start()
         if self._config.enabled:
             self._dialler.start()
         try:
             while not self._stop.is_set():
                 self._beat()
                 self._hear(self._pause_s())
+                self._accounting.look()
                 if self._sender.generation is not None:
                     self._pump()
         finally:
             if self._config.enabled:
                 self._dialler.stop()
+            self._accounting.stop()
             self._lookout.close()
 
     def _pause_s(self) -> float:
@@ -164,7 +183,7 @@ class Uplink:
         since = self._lookout.history_since
         moments = [
             self._delivery.next_timeout(),
-            None if since is None else since + self._config.linger_s,
+            None if since is None else since + self._linger_s,
         ]
         # What was due when it was last pumped and stayed waits for an event, not for the clock.
         pauses = [moment - now for moment in moments if moment and moment > self._pumped_at]
@@ -211,11 +230,15 @@ class Uplink:
         log.info("uplink up: %s", self._config.address)
         self._sender.connected(event.generation)
         self._limits = Limits.of(self._config, self._topics, event)
+        self._announcing.connected()
+        self._accounting.connected()
         self._delivery.dissolve()
         self._refusals.connected()
         self._lookout.begin_anew()
 
     def _arrived(self, payload: bytes, now: float) -> None:
+        if self._announcing.heard(payload):
+            return
         try:
             epoch, ranges = acks.parse(payload)
         except acks.NoAck as error:
@@ -233,6 +256,7 @@ class Uplink:
         try:
             self._sender.watch_silence()
             self._refusals.settle()
+            self._announce()
             self._sender.send_due()
             while self._sender.generation is not None and not self._stop.is_set():
                 self._beat()
@@ -247,15 +271,34 @@ class Uplink:
             self._lookout.close()
             self._stop.wait(IDLE_S)
 
+    @property
+    def _linger_s(self) -> float:
+        return max(self._config.linger_s, self._budget.linger_s)
+
+    def _announce(self) -> None:
+        """Say what batches may refer to; and where the far end cannot read them, name it all."""
+        now = time.monotonic()
+        shapes = self._announcing.due(now)
+        if shapes is not None:
+            topic = self._topics.catalogue(shapes.name)
+            if not self._sender.publish(topic, shapes.payload):
+                self._announcing.unsent(now)
+        if self._announcing.doubtful(f.times_sent for f in self._delivery.flights):
+            self._delivery.dissolve()
+            self._lookout.begin_anew()
+        self._loader.shapes = self._announcing.shapes
+
     def _next_cargo(self) -> Cargo | None:
         if self._delivery.in_flight >= self._limits.window:
             return None
         now = time.monotonic()
         link = self._link(now)
         waiting = self._lookout.waiting(now, self._refusals.waiting)
-        batch = plan.next_batch(waiting, link)
+        self._budget = self._accounting.budget(self._config.linger_s)
+        batch = plan.next_batch(waiting, link, self._budget)
         if batch is None or batch.priority is not Priority.ALARM:
-            split = self._refusals.next_cargo(now, alarms_only=not plan.room(link))
+            only = not plan.room(link) or self._budget.history != "all"
+            split = self._refusals.next_cargo(now, alarms_only=only)
             if split is not None:
                 return split
         if batch is None:

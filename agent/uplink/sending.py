@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from agent.uplink.delivery import Delivery
 from agent.uplink.dialler import Dialler
 from agent.uplink.flight import Flight
 from agent.uplink.pace import TokenBucket
+from agent.uplink.plan import Priority
 from agent.uplink.refusals import FAILURE, TOO_FAST, Refusals
 
 SETTLED_S = 3.0
@@ -23,6 +25,10 @@ SILENT_S = 20.0
 open the connection looks. While bytes pass, a large message on a slow link may take minutes."""
 
 
+def _nobody_counts(_priority: Priority, _nbytes: int) -> None:
+    return
+
+
 class Sender:
     """Used by the pump's thread. `generation`: the present connection, None where there is none."""
 
@@ -34,7 +40,10 @@ class Sender:
         *,
         messages_per_s: float = 50.0,
         bytes_per_s: float = 400_000.0,
+        handed: Callable[[Priority, int], None] = _nobody_counts,
     ) -> None:
+        """`handed` is told of each message: its priority, bytes of topic and payload."""
+        self._handed = handed
         self._dialler = dialler
         self._delivery = delivery
         self._refusals = refusals
@@ -116,6 +125,17 @@ class Sender:
         if now - max(oldest, self._passed_at) > SILENT_S:
             self._dialler.reset(self.generation, f"no confirmation for {SILENT_S:.0f} s")
 
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """Send something that nobody acknowledges; False where it cannot go now."""
+        now = time.monotonic()
+        if self.generation is None:
+            return False
+        if self._dialler.publish(self.generation, topic, payload) is None:
+            return False
+        self.messages.take(now, 1)
+        self.nbytes.take(now, len(payload))
+        return True
+
     def _publish(self, generation: int, flight: Flight, now: float) -> bool:
         if flight.suspect:
             self._probes += 1
@@ -127,6 +147,7 @@ class Sender:
         if mid is None:
             return False
         flight.carried = ahead + len(flight.payload)
+        self._handed(flight.cargo.priority, len(flight.topic) + len(flight.payload))
         self.sent_batches += 1
         self.sent_bytes += len(flight.payload)
         self.messages.take(now, 1)

@@ -261,6 +261,7 @@ class Session:
                     break
         self._client = None
         client.drop_out_messages()
+        self._endpoint.wire.end()
         sock = client.socket()
         if sock is not None:
             with contextlib.suppress(OSError):

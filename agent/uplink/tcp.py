@@ -18,9 +18,11 @@ USER_TIMEOUT_MS = 20_000
 UNSENT_BYTES = 16 * 1024
 """So much may wait in the kernel's buffer: an alarm waits behind it, and cannot overtake it."""
 
-_INFO = struct.Struct("<8B24I4Q4I")
-"""The head of `struct tcp_info` (linux/tcp.h), as far as `tcpi_min_rtt`."""
-_UNACKED, _BYTES_ACKED, _BYTES_RECEIVED, _MIN_RTT = 8 + 4, 8 + 24 + 2, 8 + 24 + 3, 8 + 24 + 4 + 3
+_INFO = struct.Struct("<8B24I4Q6I4Q2I2Q")
+"""The head of `struct tcp_info` (linux/tcp.h), as far as `tcpi_bytes_retrans` (Linux 4.19)."""
+_OPTIONS, _UNACKED, _BYTES_ACKED, _BYTES_RECEIVED = 5, 8 + 4, 8 + 24 + 2, 8 + 24 + 3
+_SEGMENTS_OUT, _SEGMENTS_IN, _MIN_RTT, _BYTES_SENT = 36, 37, 39, 48
+_TIMESTAMPS = 1
 
 _ANYWHERE = ("192.0.2.1", 9)
 """An address for documentation (RFC 5737): stands for the Internet as long as no broker's is known.
@@ -31,13 +33,19 @@ Nothing is sent there."""
 class Progress:
     """How a connection gets on. `unacked`: segments that the far end owes an answer for.
 
-    `rtt_s`: the shortest time from a segment to its answer so far.
+    `rtt_s`: the shortest time from a segment to its answer so far. `sent_bytes` has repetitions in
+    it, `segments_out` and `segments_in` those without content too. `timestamps`: whether each
+    segment carries that option.
     """
 
     unacked: int
     acked_bytes: int
     received_bytes: int
     rtt_s: float = 0.0
+    sent_bytes: int = 0
+    segments_out: int = 0
+    segments_in: int = 0
+    timestamps: bool = False
 
 
 def connect(
@@ -86,7 +94,16 @@ def progress(sock: socket.socket) -> Progress | None:
     rtt_us = fields[_MIN_RTT]
     # The kernel says ~0 as long as it has measured none.
     rtt_s = rtt_us / 1e6 if rtt_us < 0xFFFF_FFFF else 0.0
-    return Progress(fields[_UNACKED], fields[_BYTES_ACKED], fields[_BYTES_RECEIVED], rtt_s)
+    return Progress(
+        fields[_UNACKED],
+        fields[_BYTES_ACKED],
+        fields[_BYTES_RECEIVED],
+        rtt_s,
+        fields[_BYTES_SENT],
+        fields[_SEGMENTS_OUT],
+        fields[_SEGMENTS_IN],
+        bool(fields[_OPTIONS] & _TIMESTAMPS),
+    )
 
 
 def discard_unsent(sock: socket.socket) -> None:
