@@ -30,6 +30,7 @@ from agent.protocol import Notifier, watchdog_s
 from agent.record import StorageClass
 from agent.reload import compare, uplink_settings
 from agent.signals import Catalogue, Group
+from agent.spool import Spool
 from agent.store.outbox import Outbox
 from agent.store.reader import OutboxReader
 from agent.store.rows import Range, RowHead
@@ -68,6 +69,7 @@ class Coordinator:
             StorageClass(k): v * 1_000_000 for k, v in config.store.quota_mb.model_dump().items()
         }
         self.outbox = Outbox.open(state_dir, quota_bytes=quota)
+        self.spool = Spool(state_dir / "files", config.store.files_mb * 1_000_000)
         self.catalogue = Catalogue()
         self.thin = Thin()
         self._restore_catalogue()
@@ -84,6 +86,7 @@ class Coordinator:
             inbox,
             self._table.loop("ingest", 15.0),
             names=may_speak_for,
+            spool=self.spool,
         )
         self.uplink = self._new_uplink(uplink_settings(config))
         self.pipeline = Pipeline(
@@ -237,6 +240,7 @@ class Coordinator:
             acked=self._acknowledge,
             refuse=self._refuse,
             beat=self._table.loop("uplink", 30.0),
+            spool=self.spool,
         )
 
     def _replace_uplink(self, settings: UplinkConfig) -> None:

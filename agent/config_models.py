@@ -80,6 +80,12 @@ class Store(_Section):
     quota_mb: Annotated[Quota, Field(description="MB of flash for each class of records.")] = (
         Quota()
     )
+    files_mb: Annotated[
+        int,
+        Field(
+            ge=1, le=1_048_576, description="MB of flash for files that wait; the oldest go first."
+        ),
+    ] = 512
 
 
 class Uplink(_Section):
@@ -144,6 +150,14 @@ class Uplink(_Section):
     keepalive_s: Annotated[
         int, Field(ge=5, le=3600, description="Seconds of silence until the broker is asked.")
     ] = 60
+    files_first: Annotated[
+        list[str],
+        Field(
+            max_length=100,
+            description="Files that take turns with history instead of waiting for its end: "
+            "names of drivers and media types.",
+        ),
+    ] = []
 
 
 class Config(_Section):

@@ -11,7 +11,13 @@ from agent.config_models import Config
 from agent.config_secrets import reveal
 from agent.uplink.settings import UplinkConfig
 
-_FIXED = (("vehicle", "id"), ("agent", "run_dir"), ("agent", "state_dir"), ("store", "quota_mb"))
+_FIXED = (
+    ("vehicle", "id"),
+    ("agent", "run_dir"),
+    ("agent", "state_dir"),
+    ("store", "quota_mb"),
+    ("store", "files_mb"),
+)
 """Read once at the start: where records go and what they are called must not change under them."""
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from cloud.files import FileStore
 from cloud.ledger import Ledger, ignore
 from cloud.receiver import Receiver
 from cloud.report import report
@@ -59,8 +60,14 @@ def _receive(given: Sequence[str], failpoint: Callable[[str], None]) -> int:
     with Ledger(options.ledger, failpoint=failpoint) as ledger:
         broker = Broker(options.broker, options.port, options.prefix, options.client_id)
         session = Session(broker, subscribed=_say_ready)
+        files = FileStore(options.files or options.ledger.with_name(f"{options.ledger.name}.files"))
         receiver = Receiver(
-            session.inbox, ledger, session.publish, options.prefix, failpoint=failpoint
+            session.inbox,
+            ledger,
+            session.publish,
+            options.prefix,
+            files=files,
+            failpoint=failpoint,
         )
         state = StateFile(options.state, broker, session, receiver, ledger)
         session.start()
@@ -86,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=_port, default=1883, metavar="N", help="its port")
     parser.add_argument("--prefix", type=_prefix, default="brain", help="what topics begin with")
     parser.add_argument("--ledger", type=Path, required=True, metavar="FILE", help="SQLite file")
+    parser.add_argument(
+        "--files", type=Path, metavar="DIR", help="where files go; FILE.files if not given"
+    )
     parser.add_argument("--state", type=Path, metavar="FILE", help="JSON, written each second")
     parser.add_argument("--client-id", default="cloud", help="no other client may have it")
     return parser

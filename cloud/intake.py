@@ -10,6 +10,8 @@ import msgspec
 
 from cloud import topics
 from cloud.batch import Batch, check_id
+from cloud.chunk import Chunk
+from cloud.chunk import parse as parse_chunk
 from cloud.decoder import decode
 
 MAX_STATUS = 4_096
@@ -62,6 +64,7 @@ class Intake:
     messages: int = 0
     nbytes: int = 0
     acks_sent: int = 0
+    chunks: Sequence[Chunk] = ()
 
 
 class _Status(msgspec.Struct):
@@ -74,7 +77,7 @@ class _Status(msgspec.Struct):
 _status = msgspec.json.Decoder(_Status)
 
 
-def judge(prefix: str, received: Received) -> Delivery | Status | Rejection | None:
+def judge(prefix: str, received: Received) -> Delivery | Status | Rejection | Chunk | None:
     """What a message is; None for the empty message that clears a retained status.
 
     A vehicle writes into its own books only: the topic, which the broker can guard, names it.
@@ -87,6 +90,8 @@ def judge(prefix: str, received: Received) -> Delivery | Status | Rejection | No
             status = _decoded_status(received)
             _check_same(vehicle, status.vehicle)
             return status
+        if leaf.startswith("files/"):
+            return parse_chunk(vehicle, leaf, received.payload)
         if leaf not in topics.BATCHES:
             raise ValueError(f"nothing is expected on up/{leaf[:80]}")
         batch = decode(received.payload)

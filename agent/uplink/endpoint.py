@@ -61,9 +61,10 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """An ack message of the cloud, undecoded."""
+    """A message of the cloud, undecoded: acks, or what `topic` says."""
 
     payload: bytes
+    topic: str = ""
 
 
 Event = Connected | Lost | Confirmed | Arrived | Literal["wake"]
@@ -89,6 +90,7 @@ class Endpoint:
     client_id: str
     status_topic: str
     acks_topic: str
+    need_topic: str
     birth: bytes
     will: bytes
 
@@ -105,6 +107,7 @@ class Endpoint:
             f"brain-{topics.vehicle}",
             topics.status,
             topics.acks,
+            topics.need,
             birth=status(True),
             will=status(False),
         )

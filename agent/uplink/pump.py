@@ -15,9 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from agent.alarms import Alarm, of
+from agent.spool import Spool
 from agent.store.reader import READ_ERRORS
 from agent.store.rows import Range, RowHead
 from agent.uplink import acks, plan
+from agent.uplink.courier import Courier
 from agent.uplink.delivery import Delivery
 from agent.uplink.dialler import Dialler, LinkState
 from agent.uplink.endpoint import (
@@ -66,8 +68,12 @@ class Uplink:
         acked: Callable[[str, Sequence[Range]], None],
         refuse: Callable[[RowHead, str], None],
         beat: Callable[[], None],
+        spool: Spool | None = None,
     ) -> None:
-        """`reader` is called on the pump's thread. `acked` and `refuse` never block."""
+        """`reader` is called on the pump's thread. `acked` and `refuse` never block.
+
+        `spool` holds the files that records name, None where there are none.
+        """
         self._config = config
         self._topics = Topics(config.prefix, vehicle)
         self._acked = acked
@@ -79,6 +85,16 @@ class Uplink:
         self._loader = Loader(vehicle, config.format, groups)
         self._refusals = Refusals(self._delivery, refuse)
         self._sender = Sender(self._dialler, self._delivery, self._refusals)
+        self._courier = Courier(
+            spool,
+            self._topics,
+            self._loader,
+            self._sender,
+            self._delivery,
+            self._refusals,
+            ask_s=config.ack_timeout_s,
+            first=config.files_first,
+        )
         self._max_payload = config.max_payload_kib * 1024
         self._portion = Portion()
         self._window = config.window
@@ -129,6 +145,7 @@ class Uplink:
             "resent_batches": self._sender.resent_batches,
             "sent_bytes": self._sender.sent_bytes,
             "duplicates_sent": self._delivery.duplicates,
+            **self._courier.status(),
         }
 
     # --- the loop ------------------------------------------------------------------------------
@@ -146,6 +163,7 @@ class Uplink:
             if self._config.enabled:
                 self._dialler.stop()
             self._lookout.close()
+            self._courier.close()
 
     def _pause_s(self) -> float:
         """How long only an event can change anything."""
@@ -155,6 +173,7 @@ class Uplink:
         since = self._lookout.history_since
         moments = [
             self._delivery.next_timeout(),
+            self._courier.next_moment(),
             None if since is None else since + self._config.linger_s,
         ]
         # What was due when it was last pumped and stayed waits for an event, not for the clock.
@@ -186,6 +205,7 @@ class Uplink:
                     now, by_peer=event.by_peer, stated=event.code is not None
                 )
                 self._refusals.judge(blamed, now)
+                self._courier.lost(now, by_peer=event.by_peer)
             case Confirmed():
                 flight = self._delivery.find((event.generation, event.mid))
                 if flight is not None:
@@ -194,7 +214,9 @@ class Uplink:
                     self._refusals.confirmed(flight, event.code, now)
                     if event.code >= FAILURE:
                         self._lookout.begin_anew()
-            case Arrived():
+                elif (chunk := self._courier.confirmed(event, now)) is not None:
+                    self._portion.confirmed(*chunk)
+            case Arrived() if not self._courier.arrived(event):
                 self._arrived(event.payload, now)
             case _:
                 return
@@ -227,21 +249,26 @@ class Uplink:
     def _pump(self) -> None:
         self._pumped_at = time.monotonic()
         try:
-            self._sender.watch_silence()
+            self._sender.watch_silence([since for _, since in self._courier.unconfirmed])
             self._refusals.settle()
             self._sender.send_due()
             while self._sender.generation is not None and not self._stop.is_set():
                 self._beat()
-                cargo = self._next_cargo()
-                if cargo is None:
+                cargo = None if self._send_file(urgent=True) else self._next_cargo()
+                if cargo is not None:
+                    self._launch(cargo)
+                    self._sender.send_due()
+                elif not self._send_file():
                     return
-                self._launch(cargo)
-                self._sender.send_due()
         except READ_ERRORS as error:
             # The writer replaces a damaged file; the next look finds the new one.
             log.warning("the outbox cannot be read just now: %s", error)
             self._lookout.close()
             self._stop.wait(IDLE_S)
+
+    def _send_file(self, *, urgent: bool = False) -> bool:
+        now = time.monotonic()
+        return self._courier.send(self._link(now), self._lookout.reader, now, urgent=urgent)
 
     def _next_cargo(self) -> Cargo | None:
         if len(self._delivery.flights) >= self._window:
@@ -249,6 +276,7 @@ class Uplink:
         now = time.monotonic()
         link = self._link(now)
         waiting = self._lookout.waiting(now, self._refusals.waiting)
+        waiting = self._courier.sort_out(waiting, self._lookout.reader)
         batch = plan.next_batch(waiting, link)
         if batch is None or batch.priority is not Priority.ALARM:
             split = self._refusals.next_cargo(now, alarms_only=not plan.room(link))
@@ -263,6 +291,7 @@ class Uplink:
 
     def _link(self, now: float) -> Link:
         unconfirmed = sum(len(f.payload) for f in self._delivery.unconfirmed)
+        unconfirmed += sum(nbytes for nbytes, _ in self._courier.unconfirmed)
         return Link(
             in_flight=len(self._delivery.flights),
             window=self._window,

@@ -73,7 +73,7 @@ class Refusals:
             self._delivery.take_back(flight, now + SLOW_DOWN_S)
         elif code == NOT_AUTHORIZED:
             text = f"the broker does not allow {flight.topic}: correct its access rules"
-            self._pause(storage_class, text, now)
+            self.pause(storage_class, text, now)
             # Its place in the window is for the classes that may send; its rows are open again.
             self._delivery.remove(flight)
         else:
@@ -113,7 +113,7 @@ class Refusals:
             if head not in self._doomed:
                 self._doomed.append(head)
         else:
-            self._pause(cargo.priority.storage_class, f"an account of drops is {reason}", now)
+            self.pause(cargo.priority.storage_class, f"an account of drops is {reason}", now)
 
     def give_up(self, head: RowHead, reason: str) -> None:
         """Drop a row, with an account."""
@@ -131,7 +131,8 @@ class Refusals:
         for head in ripe:
             self._refuse(head, "refused")
 
-    def _pause(self, storage_class: StorageClass, text: str, now: float) -> None:
+    def pause(self, storage_class: StorageClass, text: str, now: float) -> None:
+        """The broker does not let a class send: try again in a minute."""
         if storage_class not in self.paused(now):
             log.warning("%s", text)
         self._paused[storage_class] = now + PAUSE_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from agent.uplink.delivery import Delivery
 from agent.uplink.dialler import Dialler
@@ -50,17 +51,31 @@ class Sender:
             if not self._publish(self.generation, flight, now):
                 return
 
-    def watch_silence(self) -> None:
-        """Give up a connection on which the broker owes a confirmation for too long."""
+    def hand_over(self, topic: str, payload: bytes, now: float) -> tuple[int, int] | None:
+        """Send what is no flight; (connection, message id), None where the line is down."""
+        if self.generation is None:
+            return None
+        mid = self._dialler.publish(self.generation, topic, payload)
+        if mid is None:
+            return None
+        self.sent_bytes += len(payload)
+        self.messages.take(now, 1)
+        self.nbytes.take(now, len(payload))
+        return self.generation, mid
+
+    def watch_silence(self, since: Sequence[float] = ()) -> None:
+        """Give up a connection on which the broker owes a confirmation for too long.
+
+        `since`: when other messages went out that it owes one for.
+        """
         now = time.monotonic()
         if self.generation is None:
             return
         passed = self._dialler.acked_bytes(self.generation)
         if passed != self._passed:
             self._passed, self._passed_at = passed, now
-        oldest = min(
-            (f.sent_at for f in self._delivery.unconfirmed if f.sent_at is not None), default=now
-        )
+        sent = [f.sent_at for f in self._delivery.unconfirmed if f.sent_at is not None]
+        oldest = min([*sent, *since], default=now)
         if now - max(oldest, self._passed_at) > SILENT_S:
             self._dialler.reset(self.generation, f"no confirmation for {SILENT_S:.0f} s")
 

@@ -119,13 +119,14 @@ class Session:
                 "check uplink.username, uplink.password and the broker's rules",
                 other_version=reason.value == _UNSUPPORTED_VERSION,
             )
-        client.subscribe(self._endpoint.acks_topic, qos=1)
+        client.subscribe([(self._endpoint.acks_topic, 1), (self._endpoint.need_topic, 1)])
         if not self._serve_until(lambda: self._suback is not None):
             raise Refused(
                 f"{where} closed the connection or gave no answer to the subscription to "
                 f"{self._endpoint.acks_topic}; the broker's rules must allow it"
             )
-        if not self._suback or any(code.is_failure for code in self._suback):
+        # A broker whose rules know nothing of files costs the files only.
+        if not self._suback or self._suback[0].is_failure:
             raise Refused(
                 f"{where} does not allow the subscription to {self._endpoint.acks_topic}: without "
                 "acks nothing can be delivered; allow it in the broker's rules"
@@ -285,7 +286,11 @@ class Session:
 
     def _on_message(self, _c: Any, _u: Any, message: mqtt.MQTTMessage) -> None:
         if len(message.payload) <= MAX_ARRIVAL:
-            self._put(Arrived(bytes(message.payload)))
+            try:
+                topic = message.topic
+            except UnicodeDecodeError:
+                return
+            self._put(Arrived(bytes(message.payload), topic))
 
     def _put(self, event: Confirmed | Arrived) -> None:
         try:

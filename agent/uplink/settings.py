@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +31,7 @@ class UplinkConfig:
     max_payload_kib: int = 96
     ack_timeout_s: float = 8.0
     keepalive_s: int = 60
+    files_first: Sequence[str] = ()
 
     @property
     def address(self) -> str:
