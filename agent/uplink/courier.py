@@ -168,7 +168,7 @@ class Courier:
             return None
         upload, chunk = found
         if event.code < FAILURE:
-            chunk.confirmed_at = now
+            upload.confirmed(chunk, now)
             return chunk.nbytes, now - chunk.sent_at
         upload.refused(chunk)
         if event.code == NOT_AUTHORIZED:

@@ -44,7 +44,11 @@ class Chunk:
 
 @dataclass(slots=True)
 class Upload:
-    """`missing`: None until the cloud has said it. `asked_at`: when the manifest went out last."""
+    """`missing`: None until the cloud has said it. `asked_at`: when the manifest went out last.
+
+    `left`: blocks that were missing when the cloud said it last. `cuts`: connections in a row that
+    were cut in a chunk without any progress.
+    """
 
     sha256: str
     size: int
@@ -54,7 +58,7 @@ class Upload:
     under_way: list[Chunk] = field(default_factory=list)
     asked_at: float | None = None
     asked: int = 0
-    again: int = 0
+    left: int | None = None
     cuts: int = 0
     held_until: float = 0.0
 
@@ -93,18 +97,17 @@ class Upload:
                 missing.add(first, min(last, last_block))
         self.missing = missing
         self.asked = 0
-        if need.again:
-            self.again += 1
+        left = sum(last - first + 1 for first, last in missing)
+        if self.left is not None and left < self.left:
+            self.cuts = 0
+        self.left = left
         if need.whole:
             # It was written after all that the broker had of us by then: that got lost.
             asked_at = self.asked_at or 0.0
             self.under_way = [
                 c for c in self.under_way if c.confirmed_at is None or c.sent_at >= asked_at
             ]
-        before = len(self.under_way)
         self.under_way = [c for c in self.under_way if _any(missing, c.first, c.last)]
-        if len(self.under_way) < before:
-            self.cuts = 0
 
     def next_chunk(self, max_bytes: int) -> Range | None:
         """The blocks to send now; None where nothing is missing or enough is under way."""
@@ -128,6 +131,11 @@ class Upload:
     def unconfirmed(self) -> list[Chunk]:
         """Chunks that the broker owes us confirmation for."""
         return [chunk for chunk in self.under_way if chunk.confirmed_at is None]
+
+    def confirmed(self, chunk: Chunk, now: float) -> None:
+        """The broker has it."""
+        chunk.confirmed_at = now
+        self.cuts = 0
 
     def refused(self, chunk: Chunk) -> None:
         """The broker does not take it: it is to be sent again."""
