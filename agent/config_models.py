@@ -158,6 +158,22 @@ class Uplink(_Section):
             "names of drivers and media types.",
         ),
     ] = []
+    files_url: Annotated[
+        str,
+        Field(
+            pattern=r"^$|^https://[A-Za-z0-9.:-]{1,253}/[A-Za-z0-9._/-]{0,512}$"
+            r"|^http://127\.0\.0\.1(:[0-9]{1,5})?/[A-Za-z0-9._/-]{0,512}$",
+            description="What presigned URLs must begin with, such as "
+            '"https://s3.eu-central-1.amazonaws.com/my-bucket/"; "": files go over MQTT alone.',
+        ),
+    ] = ""
+    files_ca_file: Annotated[
+        _PathText,
+        Field(
+            description="PEM file of the authorities that vouch for that store; "
+            '"" for those of the system.'
+        ),
+    ] = ""
 
 
 class Config(_Section):

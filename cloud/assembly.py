@@ -7,6 +7,7 @@ chunk and the ack of the FILE record the sha256 of what is on this disk.
 from __future__ import annotations
 
 import logging
+import queue
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
 
@@ -18,6 +19,8 @@ from cloud.file_books import Key, manifests
 from cloud.files import FileStore
 from cloud.intake import Delivery, Rejection
 from cloud.ledger import Ledger
+from cloud.s3 import Bucket, Put
+from cloud.s3_desk import Desk, Found
 
 log = logging.getLogger("cloud")
 
@@ -37,13 +40,24 @@ class Assembly:
         ledger: Ledger,
         publish: Callable[[str, bytes], bool],
         prefix: str,
+        bucket: Bucket | None = None,
     ) -> None:
-        """`store` None: files are not wanted, and their records are acknowledged without them."""
+        """`store` None: files are not wanted, and their records are acknowledged without them.
+
+        `bucket`: offered to vehicles, which may use it or send chunks.
+        """
         self._store = store
         self._ledger = ledger
         self._publish = publish
         self._prefix = prefix
         self.error: str | None = None
+        self._found: queue.SimpleQueue[Found] = queue.SimpleQueue()
+        self._desk = None if bucket is None else Desk(bucket, self._found.put)
+
+    def stop(self) -> None:
+        """End the threads."""
+        if self._desk is not None:
+            self._desk.stop()
 
     def land(self, chunks: Sequence[Chunk]) -> list[Chunk]:
         """Writes chunks; those that are durable now and may be booked."""
@@ -95,16 +109,45 @@ class Assembly:
         for key in sorted(announced | spoken):
             self._ask(key, announced)
 
+    def collect(self) -> list[Waiting]:
+        """What the desk found out: says it, and gives the records that may be acknowledged."""
+        released: list[Waiting] = []
+        while not self._found.empty():
+            found = self._found.get()
+            if not found.whole:
+                self._say_need(found.key, manifest=True, puts=found.puts)
+                continue
+            try:
+                self._ledger.settle_file(found.key, whole=True)
+            except sqlite3.Error as error:
+                self._say(f"a file cannot be completed: {error}")
+                continue
+            waiting = self._ledger.files.waiting(found.key)
+            released += [(found.key[0], epoch, seq) for epoch, seq in waiting]
+        return released
+
     def _ask(self, key: Key, announced: Collection[Key]) -> None:
+        known = self._ledger.files.known(key)
+        # What began with chunks goes on so.
+        fresh = known is not None and known.size > 0 and not self._ledger.files.has_blocks(key)
+        if self._desk is not None and known is not None and key in announced and fresh:
+            if not known.whole:
+                self._desk.ask(key, known.size)
+            return
+        self._say_need(key, manifest=key in announced)
+
+    def _say_need(self, key: Key, *, manifest: bool, puts: Sequence[Put] = ()) -> None:
         known = self._ledger.files.known(key)
         if known is None or known.whole:
             return
-        said = {
+        said: dict[str, object] = {
             "sha256": key[1],
             "missing": self._ledger.files.missing(key)[:MAX_RUNS],
-            "answers": "manifest" if key in announced else "chunks",
+            "answers": "manifest" if manifest else "chunks",
             "again": known.again > 0 and not self._ledger.files.has_blocks(key),
         }
+        if puts:
+            said["put"] = puts
         self._publish(topics.need(self._prefix, key[0]), msgspec.json.encode(said))
 
     def _completes(self, key: Key) -> bool:

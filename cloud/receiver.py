@@ -20,6 +20,7 @@ from cloud.chunk import Chunk
 from cloud.files import FileStore
 from cloud.intake import Delivery, Intake, Received, Rejection, Status, judge
 from cloud.ledger import Ledger, ignore
+from cloud.s3 import Bucket
 
 log = logging.getLogger("cloud")
 
@@ -44,6 +45,7 @@ class Receiver:
         prefix: str,
         *,
         files: FileStore | None = None,
+        bucket: Bucket | None = None,
         failpoint: Callable[[str], None] = ignore,
     ) -> None:
         """`files` None: files are not wanted.
@@ -55,7 +57,7 @@ class Receiver:
         self._publish = publish
         self._prefix = prefix
         self._failpoint = failpoint
-        self._assembly = Assembly(files, ledger, publish, prefix)
+        self._assembly = Assembly(files, ledger, publish, prefix, bucket)
         self._uncounted_acks = 0
         self._refused: set[str] = set()
         self.write_error: str | None = None
@@ -67,10 +69,13 @@ class Receiver:
             each()
         self.step(0.0)
         self._count_acks()
+        self._assembly.stop()
 
     def step(self, wait_s: float) -> int:
         """Books and acknowledges one group; returns how many messages it had."""
         group = self._take(wait_s)
+        if released := self._assembly.collect():
+            self._acknowledge((), (), released)
         if not group:
             self._count_acks()
             return 0

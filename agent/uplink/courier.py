@@ -8,7 +8,7 @@ first take turns with history. Used by the pump's thread.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from agent.record import StorageClass
@@ -27,6 +27,7 @@ from agent.uplink.files import Files
 from agent.uplink.flight import Cargo, Slice
 from agent.uplink.loading import Loader, Source
 from agent.uplink.plan import UNLIMITED, Budget, Link, Priority, Waiting, roomy
+from agent.uplink.putter import Putter
 from agent.uplink.refusals import FAILURE, RETRY_S, SLOW_DOWN_S, Refusals
 from agent.uplink.sending import Sender
 from agent.uplink.topics import Topics
@@ -56,18 +57,31 @@ class Courier:
         *,
         ask_s: float,
         first: Collection[str] = (),
+        store: tuple[str, str] = ("", ""),
+        wake: Callable[[], None],
     ) -> None:
-        """`ask_s`: how long the cloud may keep silent. `first`: see Files."""
+        """`ask_s`: how long the cloud may keep silent. `first`: see Files.
+
+        `store`: where files may be PUT and who vouches for it, see Putter; "" for nowhere.
+        """
         self._topics = topics
         self._loader = loader
         self._sender = sender
         self._delivery = delivery
         self._refusals = refusals
-        self._files = (
-            None
-            if spool is None
-            else Files(spool, delivery, refusals.give_up, ask_s=ask_s, first=first)
-        )
+        self._files: Files | None = None
+        self._putter: Putter | None = None
+        if spool is not None:
+            if store[0]:
+                self._putter = Putter(*store, spool.open, wake)
+            self._files = Files(
+                spool,
+                delivery,
+                refusals.give_up,
+                ask_s=ask_s,
+                first=first,
+                putter=self._putter,
+            )
         self._asked: dict[Message, RowHead] = {}
         self._largest = LARGEST_CHUNK_BYTES
         self._yielded = True
@@ -86,6 +100,11 @@ class Courier:
         if self._files is None:
             return waiting
         return replace(waiting, bulk=self._files.sort_out(waiting.bulk, source))
+
+    def yields(self, now: float) -> None:
+        """Something more important is sent: parts that go another way let it pass."""
+        if self._putter is not None:
+            self._putter.yields(now)
 
     def next_moment(self) -> float | None:
         """When there may be something to send by the clock alone."""
@@ -111,6 +130,8 @@ class Courier:
         if self._files is None or self._sender.generation is None:
             return False
         open_class = StorageClass.BULK not in link.paused and budget.allows(StorageClass.BULK)
+        if open_class:
+            self._files.put_parts(now)
         if link.messages < 1 or link.nbytes <= 0:
             return False
         if not open_class or not roomy(link) or self._files.unconfirmed():
@@ -205,10 +226,13 @@ class Courier:
             "files": len(uploads),
             "sent_chunks": self.sent_chunks,
             "resent_chunks": self.resent_chunks,
+            "put_bytes": 0 if self._putter is None else self._putter.sent_bytes,
         }
 
     def close(self) -> None:
         """Close what is open."""
+        if self._putter is not None:
+            self._putter.stop()
         if self._files is not None:
             self._files.close()
 

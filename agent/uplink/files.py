@@ -19,6 +19,7 @@ from agent.spool import Spool
 from agent.store.rows import Range, Row, RowDamaged, RowHead
 from agent.uplink.delivery import Delivery
 from agent.uplink.need import Need
+from agent.uplink.putter import Putter
 from agent.uplink.upload import BLOCK_BYTES, Chunk, Upload, frame
 
 log = logging.getLogger("brain.uplink")
@@ -26,6 +27,8 @@ log = logging.getLogger("brain.uplink")
 MAX_UPLOADS = 64
 """Files that are announced at a time; the rest waits its turn."""
 DAMAGED = "damaged"
+MAX_PUT_FAILURES = 4
+"""So many parts in a row fail before a file goes in chunks."""
 
 
 class Source(Protocol):
@@ -63,13 +66,16 @@ class Files:
         *,
         ask_s: float,
         first: Collection[str] = (),
+        putter: Putter | None = None,
     ) -> None:
-        """`first`: sources and media types whose files go before history and other files."""
+        """`first`: sources and media types whose files go before history and other files.
+        `putter` None: there is no way but MQTT."""
         self._spool = spool
         self._delivery = delivery
         self._refuse = refuse
         self._ask_s = ask_s
         self._first = frozenset(first)
+        self._putter = putter
         self._rows: dict[RowHead, tuple[Named, ...]] = {}
         self._uploads: dict[str, Upload] = {}
         self._leaving: dict[RowHead, tuple[Named, ...]] = {}
@@ -185,6 +191,22 @@ class Files:
                 return Part(upload, blocks, frame(upload.sha256, blocks.first, content))
         return None
 
+    def put_parts(self, now: float) -> None:
+        """See to the parts that go another way: hear how the last one went, begin the next."""
+        if self._putter is None:
+            return
+        result = self._putter.finished()
+        if result is not None:
+            if result.error:
+                log.warning("file %.12s: a part was not taken: %s", result.put.sha256, result.error)
+            upload = self._uploads.get(result.put.sha256)
+            if upload is not None:
+                upload.put_done(result.put, failed=bool(result.error), now=now)
+        if self._putter.current is None:
+            waiting = [u for u in self._uploads.values() if u.puts and u.held_until <= now]
+            if waiting:
+                self._putter.start(waiting[0].puts[0])
+
     def next_ask(self) -> float | None:
         """When a manifest may be due by the clock."""
         moments = [upload.next_ask() for upload in self._uploads.values()]
@@ -217,7 +239,16 @@ class Files:
         upload = self._uploads.get(need.sha256)
         if upload is None:
             return
+        if upload.puts:
+            return  # parts are under way; it is asked again when they are there
         upload.needs(need)
+        putter = self._putter
+        if putter is not None and upload.put_failures < MAX_PUT_FAILURES:
+            upload.puts = tuple(
+                put
+                for put in need.puts
+                if putter.allows(put.url) and put.offset + put.length <= upload.size
+            )
         if need.missing and self._spool.open_size(need.sha256) != upload.size:
             self._give_up(need.sha256, self._spool.why(need.sha256))
         elif need.again and not self._intact(upload):

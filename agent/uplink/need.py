@@ -1,9 +1,11 @@
 """What the cloud still needs of a file, as it arrives on `dn/need`. Pure.
 
-    {"sha256": "<64 hex>", "missing": [[first, last], ...], "answers": "manifest" | "chunks"}
+    {"sha256": "<64 hex>", "missing": [[first, last], ...], "answers": "manifest" | "chunks",
+     "again": false, "put": [[offset, length, url], ...]}
 
 Blocks of 4 KiB are numbered from 0; `missing` is the bitmap of those that the cloud has not on its
-disk, as runs. `again` says that it had all of them and the sha256 was another one.
+disk, as runs. `again` says that it had all of them and the sha256 was another one. `put` are bytes
+that may be PUT to presigned URLs instead.
 """
 
 from __future__ import annotations
@@ -15,9 +17,12 @@ from typing import Literal
 import msgspec
 
 from agent.store.rows import Range
+from agent.uplink.putter import Put
 
 MAX_RUNS = 2_000
 MAX_BLOCK = (1 << 48) - 1
+MAX_PUTS = 100
+MAX_URL = 4_096
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -34,6 +39,7 @@ class Need:
     missing: tuple[Range, ...]
     whole: bool
     again: bool
+    puts: tuple[Put, ...] = ()
 
 
 class _Need(msgspec.Struct):
@@ -41,6 +47,7 @@ class _Need(msgspec.Struct):
     missing: list[tuple[int, int]]
     answers: Literal["manifest", "chunks"] = "manifest"
     again: bool = False
+    put: list[tuple[int, int, str]] = []
 
 
 _decoder = msgspec.json.Decoder(_Need)
@@ -61,4 +68,7 @@ def parse(payload: bytes) -> Need:
             raise NoNeed(f"blocks {first} to {last} after {before}")
         before = last
     runs = tuple(Range(first, last) for first, last in said.missing[:MAX_RUNS])
-    return Need(said.sha256, runs, said.answers == "manifest", said.again)
+    puts = tuple(Put(said.sha256, *put) for put in said.put[:MAX_PUTS])
+    if any(put.offset < 0 or put.length < 1 or len(put.url) > MAX_URL for put in puts):
+        raise NoNeed("a part that cannot be")
+    return Need(said.sha256, runs, said.answers == "manifest", said.again, puts)

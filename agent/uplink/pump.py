@@ -94,6 +94,8 @@ class Uplink:
             self._refusals,
             ask_s=config.ack_timeout_s,
             first=config.files_first,
+            store=(config.files_url, config.files_ca_file),
+            wake=self.wake,
         )
         self._max_payload = config.max_payload_kib * 1024
         self._portion = Portion()
@@ -324,3 +326,4 @@ class Uplink:
             return
         topic = self._topics.of(cargo.priority.storage_class)
         self._delivery.launch(cargo, topic, loaded.payload)
+        self._courier.yields(time.monotonic())

@@ -32,6 +32,8 @@ class UplinkConfig:
     ack_timeout_s: float = 8.0
     keepalive_s: int = 60
     files_first: Sequence[str] = ()
+    files_url: str = ""
+    files_ca_file: str = ""
 
     @property
     def address(self) -> str:

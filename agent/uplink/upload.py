@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from agent.store.intervals import IntervalSet
 from agent.store.rows import Range
 from agent.uplink.need import Need
+from agent.uplink.putter import Put
 
 BLOCK_BYTES = 4_096
 """What the bitmap counts. A chunk is some whole blocks, the last one of a file may be short."""
@@ -59,6 +60,8 @@ class Upload:
     asked_at: float | None = None
     asked: int = 0
     left: int | None = None
+    puts: tuple[Put, ...] = ()
+    put_failures: int = 0
     cuts: int = 0
     held_until: float = 0.0
 
@@ -66,6 +69,8 @@ class Upload:
         """Whether the manifest is to be sent: at first, and where the cloud keeps silent."""
         if self.asked_at is None:
             return True
+        if self.puts:
+            return False
         if self.missing is None:
             return now >= self.asked_at + self._patience_s()
         oldest = min((c.confirmed_at for c in self.under_way if c.confirmed_at), default=None)
@@ -79,7 +84,7 @@ class Upload:
         if self.asked_at is None:
             return None
         marks = [c.confirmed_at for c in self.under_way if c.confirmed_at]
-        if self.missing and not marks:
+        if self.puts or (self.missing and not marks):
             return None
         return max([self.asked_at, *marks[:1]]) + self._patience_s()
 
@@ -109,9 +114,21 @@ class Upload:
             ]
         self.under_way = [c for c in self.under_way if _any(missing, c.first, c.last)]
 
+    def put_done(self, put: Put, *, failed: bool, now: float) -> None:
+        """The store has a part, or not: then, and after the last one, the cloud is asked again."""
+        if put not in self.puts:
+            return
+        self.puts = () if failed else tuple(other for other in self.puts if other != put)
+        self.put_failures = self.put_failures + 1 if failed else 0
+        if failed:
+            self.held_until = now + min(MAX_ASK_S, 2.0 ** min(self.put_failures, 6) / 2)
+        if not self.puts:
+            self.missing = None
+            self.asked_at = None
+
     def next_chunk(self, max_bytes: int) -> Range | None:
         """The blocks to send now; None where nothing is missing or enough is under way."""
-        if not self.missing:
+        if not self.missing or self.puts:
             return None
         room = MAX_UNDER_WAY_BYTES - sum(chunk.nbytes for chunk in self.under_way)
         most = min(max_bytes, LARGEST_CHUNK_BYTES, room) // BLOCK_BYTES
@@ -151,6 +168,7 @@ class Upload:
                 self.held_until = now + hold_s
         for chunk in cut:
             self.under_way.remove(chunk)
+        # Parts go another way, and the cloud is asked when they are there.
         if cut or self.under_way:
             self.missing = None
             self.asked_at = None

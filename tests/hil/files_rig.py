@@ -36,6 +36,7 @@ class Rig:
         self.broker_port = free_port()
         self.link = ChunkLink(self.broker_port)
         self.ordered: dict[str, str] = {}
+        store, keys = settings.pop("s3", (None, {}))
         self._configure(settings)
         self._install()
         where = ["--config", str(directory / "brain.toml"), "--run-dir", str(self.run_dir)]
@@ -45,8 +46,10 @@ class Rig:
         python = [sys.executable, "-P", "-m"]
         broker = [*python, "simulator.broker", str(directory / "broker.toml")]
         cloud = [*python, "cloud", "--port", str(self.broker_port), "--ledger", str(self.ledger)]
+        if store is not None:
+            cloud += ["--s3", store]
         self.broker = Process("broker", broker, directory / "broker.log")
-        self.cloud = Process("cloud", cloud, directory / "cloud.log", env)
+        self.cloud = Process("cloud", cloud, directory / "cloud.log", env | keys)
         self.up = Process("up", brain("up", *self._where), directory / "up.log", env)
         self._env = {**os.environ, **env}
         self.children = Supervisor(self.run_dir)
@@ -105,6 +108,9 @@ class Rig:
     def made(self, name: str) -> bool:
         """Whether the driver was told that the record of the file is on flash."""
         return (self.orders / f"{name}.done").exists()
+
+    def made_all(self) -> bool:
+        return all(map(self.made, self.ordered))
 
     def whole(self, sha256: str) -> bool:
         """Whether the cloud has the file under its name, with that content."""
