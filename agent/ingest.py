@@ -133,10 +133,8 @@ class Ingest:
                 self._beat()
                 self._pass_on()
                 self._confirm()
-                for peer, message in self._files.ready():
-                    if peer in self._sockets.peers:
-                        last = message.first + len(message.records) - 1
-                        self._advance(peer, message.first, last, message)
+                for peer, message in self._files.ready(self._sockets.peers):
+                    self._advance(peer, *message.numbers, message)
                 self._turn()
         finally:
             self._sockets.close()
@@ -194,7 +192,7 @@ class Ingest:
             if not 1 <= count <= MAX_RECORDS:
                 raise ValueError(f"{count} records in a datagram, expected 1 to {MAX_RECORDS}")
             if not self._files.hold(peer, message):
-                self._advance(peer, message.first, message.first + count - 1, message)
+                self._advance(peer, *message.numbers, message)
         elif isinstance(message, Skipped):
             self._advance(peer, message.first, message.last, None)
         else:

@@ -12,7 +12,7 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from agent.alarms import Alarm, of
@@ -69,14 +69,15 @@ class FileDoor:
         self._jobs.put(_Job(peer, message, descriptors[0], blob[2], blob[3]))
         return True
 
-    def ready(self) -> list[tuple[Peer, Records]]:
-        """Records that may go on now."""
+    def ready(self, peers: Collection[Peer]) -> list[tuple[Peer, Records]]:
+        """Records that may go on now; not those of connections that are no more."""
         found = []
         with contextlib.suppress(queue.Empty):
             while True:
                 peer, message = self._done.get_nowait()
                 peer.holding = False
-                found.append((peer, message))
+                if peer in peers:
+                    found.append((peer, message))
         return found
 
     def _run(self) -> None:

@@ -41,20 +41,18 @@ class Spool:
     """One directory, used by one process from several threads."""
 
     def __init__(self, directory: Path, limit_bytes: int, spare_bytes: int = SPARE_BYTES) -> None:
-        """Makes the directory if absent; what was being copied when we ended is removed."""
+        """Makes the directory if absent; what was being copied when we ended is removed.
+
+        `spare_bytes`: room on the disk that is left to others.
+        """
         self._directory = directory
         self._limit_bytes = limit_bytes
         self._spare_bytes = spare_bytes
         self._lock = threading.Lock()
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found: list[tuple[int, str, int]] = []
-        for entry in os.scandir(directory):
-            if _SHA256.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                status = entry.stat(follow_symlinks=False)
-                found.append((status.st_mtime_ns, entry.name, status.st_size))
-            elif entry.name.endswith(".new"):
-                _remove(Path(entry.path))
-        self._sizes = {name: size for _, name, size in sorted(found)}  # oldest first
+        self._sizes: dict[str, int] = {}
+        # A disk that refuses costs files, not records; `take` tries again.
+        with contextlib.suppress(OSError):
+            self._sizes = self._look()
         self._unclaimed = set(self._sizes)
 
     @property
@@ -86,6 +84,7 @@ class Spool:
             return
         try:
             self._check(source, size)
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._make_room(size)
             self._copy(source, sha256, size, beat)
         except OSError as error:
@@ -141,6 +140,18 @@ class Spool:
         for sha256 in left:
             self.remove(sha256)
         return len(left)
+
+    def _look(self) -> dict[str, int]:
+        """The whole files that are there, oldest first."""
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found: list[tuple[int, str, int]] = []
+        for entry in os.scandir(self._directory):
+            if _SHA256.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                status = entry.stat(follow_symlinks=False)
+                found.append((status.st_mtime_ns, entry.name, status.st_size))
+            elif entry.name.endswith(".new"):
+                _remove(Path(entry.path))
+        return {name: size for _, name, size in sorted(found)}
 
     def _check(self, source: int, size: int) -> None:
         status = os.fstat(source)

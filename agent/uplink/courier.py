@@ -8,7 +8,7 @@ first take turns with history. Used by the pump's thread.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 
 from agent.record import StorageClass
@@ -28,8 +28,9 @@ from agent.uplink.flight import Cargo, Slice
 from agent.uplink.loading import Loader, Source
 from agent.uplink.plan import UNLIMITED, Budget, Link, Priority, Waiting, roomy
 from agent.uplink.putter import Putter
-from agent.uplink.refusals import FAILURE, RETRY_S, SLOW_DOWN_S, Refusals
+from agent.uplink.refusals import FAILURE, RETRY_S, SLOW_DOWN_S
 from agent.uplink.sending import Sender
+from agent.uplink.settings import UplinkConfig
 from agent.uplink.topics import Topics
 from agent.uplink.upload import LARGEST_CHUNK_BYTES, LEAST_CHUNK_BYTES
 
@@ -49,37 +50,29 @@ class Courier:
     def __init__(
         self,
         spool: Spool | None,
+        config: UplinkConfig,
         topics: Topics,
         loader: Loader,
         sender: Sender,
         delivery: Delivery,
-        refusals: Refusals,
-        *,
-        ask_s: float,
-        first: Collection[str] = (),
-        store: tuple[str, str] = ("", ""),
         wake: Callable[[], None],
     ) -> None:
-        """`ask_s`: how long the cloud may keep silent. `first`: see Files.
-
-        `store`: where files may be PUT and who vouches for it, see Putter; "" for nowhere.
-        """
         self._topics = topics
         self._loader = loader
         self._sender = sender
         self._delivery = delivery
-        self._refusals = refusals
+        self._refusals = sender.refusals
         self._files: Files | None = None
         self._putter: Putter | None = None
         if spool is not None:
-            if store[0]:
-                self._putter = Putter(*store, spool.open, wake)
+            if config.files_url:
+                self._putter = Putter(config.files_url, config.files_ca_file, spool.open, wake)
             self._files = Files(
                 spool,
                 delivery,
-                refusals.give_up,
-                ask_s=ask_s,
-                first=first,
+                sender.refusals.give_up,
+                ask_s=config.ack_timeout_s,
+                first=config.files_first,
                 putter=self._putter,
             )
         self._asked: dict[Message, RowHead] = {}

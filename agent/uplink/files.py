@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from agent.record import Kind
 from agent.spool import Spool
-from agent.store.rows import Range, Row, RowDamaged, RowHead
+from agent.store.rows import Range, RowDamaged, RowHead
 from agent.uplink.delivery import Delivery
+from agent.uplink.lookout import LOOK_ROWS
+from agent.uplink.named_files import Named, Source, files_named
 from agent.uplink.need import Need
 from agent.uplink.putter import Putter
 from agent.uplink.upload import BLOCK_BYTES, Chunk, Upload, frame
@@ -27,23 +28,9 @@ log = logging.getLogger("brain.uplink")
 MAX_UPLOADS = 64
 """Files that are announced at a time; the rest waits its turn."""
 DAMAGED = "damaged"
+SWEEP_AFTER_S = 3_600.0
 MAX_PUT_FAILURES = 4
 """So many parts in a row fail before a file goes in chunks."""
-
-
-class Source(Protocol):
-    """Where rows come from."""
-
-    def load(self, head: RowHead) -> Row: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A file that a record of a row names."""
-
-    sha256: str
-    size: int
-    urgent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +54,7 @@ class Files:
         ask_s: float,
         first: Collection[str] = (),
         putter: Putter | None = None,
+        sweep_after_s: float = SWEEP_AFTER_S,
     ) -> None:
         """`first`: sources and media types whose files go before history and other files.
         `putter` None: there is no way but MQTT."""
@@ -81,6 +69,7 @@ class Files:
         self._leaving: dict[RowHead, tuple[Named, ...]] = {}
         self._open: tuple[str, int] | None = None
         self._swept = False
+        self._sweep_at = time.monotonic() + sweep_after_s
 
     @property
     def uploads(self) -> Collection[Upload]:
@@ -95,7 +84,7 @@ class Files:
         for head in heads:
             found = known.get(head)
             if found is None:
-                found = self._read(head, source)
+                found = files_named(head, source, self._first)
             if found is not None:
                 self._rows[head] = found
         for head in known.keys() - self._rows.keys():
@@ -103,30 +92,16 @@ class Files:
                 self._leaving[head] = known[head]
         self._match()
         self._let_go(source)
-        if not self._swept:
+        self._sweep(len(heads))
+        return [head for head, named in self._rows.items() if not named]
+
+    def _sweep(self, looked_at: int) -> None:
+        """Once, late, with all rows in sight: salvage of a damaged outbox may bring some more."""
+        if not self._swept and looked_at < LOOK_ROWS and time.monotonic() >= self._sweep_at:
             self._swept = True
             left = self._spool.sweep({name.sha256 for row in self._rows.values() for name in row})
             if left:
                 log.info("%d files that no record names were removed", left)
-        return [head for head, named in self._rows.items() if not named]
-
-    def _read(self, head: RowHead, source: Source) -> tuple[Named, ...] | None:
-        """The files that a row names; None where it is gone."""
-        try:
-            records = source.load(head).records
-        except KeyError:
-            return None
-        except RowDamaged:
-            return ()  # an ordinary batch accounts for it
-        return tuple(
-            Named(
-                record.blob.sha256,
-                record.blob.size,
-                record.source in self._first or record.blob.media_type in self._first,
-            )
-            for record in records
-            if record.kind is Kind.FILE and record.blob is not None
-        )
 
     def _match(self) -> None:
         """One upload a file, however many records name it."""

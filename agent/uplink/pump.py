@@ -86,16 +86,7 @@ class Uplink:
         self._refusals = Refusals(self._delivery, refuse)
         self._sender = Sender(self._dialler, self._delivery, self._refusals)
         self._courier = Courier(
-            spool,
-            self._topics,
-            self._loader,
-            self._sender,
-            self._delivery,
-            self._refusals,
-            ask_s=config.ack_timeout_s,
-            first=config.files_first,
-            store=(config.files_url, config.files_ca_file),
-            wake=self.wake,
+            spool, config, self._topics, self._loader, self._sender, self._delivery, self.wake
         )
         self._max_payload = config.max_payload_kib * 1024
         self._portion = Portion()

@@ -22,7 +22,7 @@ class Sender:
     def __init__(self, dialler: Dialler, delivery: Delivery, refusals: Refusals) -> None:
         self._dialler = dialler
         self._delivery = delivery
-        self._refusals = refusals
+        self.refusals = refusals
         self.generation: int | None = None
         self.messages = TokenBucket(MESSAGES_PER_S)
         self.nbytes = TokenBucket(BYTES_PER_S)
@@ -46,7 +46,7 @@ class Sender:
                 continue
             if flight.sent_at is not None:
                 self._delivery.repeat(flight)
-                if self._refusals.unheard(flight, now):
+                if self.refusals.unheard(flight, now):
                     continue
             if not self._publish(self.generation, flight, now):
                 return

@@ -286,11 +286,8 @@ class Session:
 
     def _on_message(self, _c: Any, _u: Any, message: mqtt.MQTTMessage) -> None:
         if len(message.payload) <= MAX_ARRIVAL:
-            try:
-                topic = message.topic
-            except UnicodeDecodeError:
-                return
-            self._put(Arrived(bytes(message.payload), topic))
+            with contextlib.suppress(UnicodeDecodeError):
+                self._put(Arrived(bytes(message.payload), message.topic))
 
     def _put(self, event: Confirmed | Arrived) -> None:
         try:
