@@ -77,15 +77,15 @@ class Store(_Section):
     alarm_commit_ms: Annotated[
         int, Field(ge=20, le=50, description="Milliseconds that an event waits for a commit.")
     ] = 30
-    quota_mb: Annotated[Quota, Field(description="MB of flash for each class of records.")] = (
-        Quota()
-    )
     files_mb: Annotated[
         int,
         Field(
             ge=1, le=1_048_576, description="MB of flash for files that wait; the oldest go first."
         ),
     ] = 512
+    quota_mb: Annotated[Quota, Field(description="MB of flash for each class of records.")] = (
+        Quota()
+    )
 
 
 class Uplink(_Section):
