@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from agent.ingest import Arrival
-from agent.protocol import Records, Refused, WireRecord, encode
+from agent.protocol import Records, Refused, Report, WireRecord, encode
 from agent.spool import Spool
 
 
@@ -137,6 +137,7 @@ def test_no_descriptor_is_kept(door: Any, gate: Gate, tmp_path: Path) -> None:
     assert isinstance(door_module.receive(stranger), Refused)
     for first in range(1, 40):
         socket.send_fds(camera, [door_module.records(first, 1.0)], [source] * (first % 3 + 1))
+        socket.send_fds(camera, [encode(Report({"n": first}, "ok"))], [source])
     socket.send_fds(camera, [file_record(40)], [source])
     socket.send_fds(camera, [file_record(41)], [source])
     socket.send_fds(camera, [file_record(42, kind="event")], [source])
@@ -163,3 +164,23 @@ def test_a_connection_that_ends_while_its_file_is_copied(
     arrival = door.next(Arrival)
     assert (arrival.upto, len(arrival.records)) == (1, 1)
     assert gate.spool.count == 1
+
+
+def test_what_a_predecessor_left_does_not_speak_for_its_successor(
+    door: Any, gate: Gate, tmp_path: Path
+) -> None:
+    camera = door.join("camera")
+    gate.go.clear()
+    source = opened(tmp_path)
+    socket.send_fds(camera, [file_record(1)], [source])
+    os.close(source)
+    camera.close()
+    successor = door.join("camera", "e" * 32)
+    successor.send(door_module.records(1, 5.0))
+    assert door.next(Arrival).stream == "e" * 32
+    gate.go.set()
+    until(lambda: gate.spool.has(SHA256))
+    successor.send(door_module.records(2, 6.0))
+    assert door.next(Arrival).stream == "e" * 32
+    successor.send(door_module.records(3, 7.0))
+    assert door.next(Arrival).stream == "e" * 32

@@ -90,6 +90,8 @@ def test_the_oldest_make_room(tmp_path: Path) -> None:
     assert [spool.has(name) for name in names] == [False, False, True, True]
     assert spool.why(names[0]) == "quota"
     assert spool.nbytes == 800
+    held = {path.name for path in (tmp_path / "files").iterdir() if path.suffix != ".why"}
+    assert held == set(names[2:])
 
 
 def test_room_is_left_to_records(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_f7_cut_at_each_chunk(run_dir: Path, fate: Fate) -> None:
             return fate
 
         rig.link.judge = judge
-        rig.order("clip.mp4", 200_000)
+        rig.order("clip.mp4", 40_000)
         settle(rig, "clip.mp4", within_s=110)
         assert rig.link.cuts >= 4
         assert sent_again(rig) <= rig.link.cuts
