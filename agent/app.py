@@ -27,8 +27,7 @@ from agent.pipeline import Pipeline
 from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
 from agent.protocol import Notifier, watchdog_s
-from agent.record import StorageClass
-from agent.reload import compare, uplink_settings
+from agent.reload import compare, store_limits, uplink_settings
 from agent.signals import Catalogue, Group
 from agent.spool import Spool
 from agent.store.outbox import Outbox
@@ -65,10 +64,8 @@ class Coordinator:
         self.boot = clock.boot_id()
         self.directory = state_dir
         state_dir.mkdir(parents=True, exist_ok=True)
-        quota = {
-            StorageClass(k): v * 1_000_000 for k, v in config.store.quota_mb.model_dump().items()
-        }
-        self.outbox = Outbox.open(state_dir, quota_bytes=quota)
+        limits = store_limits(config.store)
+        self.outbox = Outbox.open(state_dir, quota_bytes=limits.nbytes, limits=limits)
         self.spool = Spool(state_dir / "files", config.store.files_mb * 1_000_000)
         self.catalogue = Catalogue()
         self.thin = Thin()
@@ -108,7 +105,7 @@ class Coordinator:
             lambda: self.config,
             self.boot,
             state_dir,
-            quota,
+            limits.nbytes,
             self.catalogue,
             self.clock,
             self.pipeline,

@@ -25,6 +25,14 @@ class Accounts:
     def __iter__(self) -> Iterator[Drop]:
         return iter(self._rows.values())
 
+    def owed(self) -> dict[str, int]:
+        """The records that they count, by the name of their class."""
+        found: dict[str, int] = {}
+        for drop in self._rows.values():
+            name = drop.storage_class.value
+            found[name] = found.get(name, 0) + drop.count
+        return found
+
     def copy(self) -> Accounts:
         """An independent copy."""
         other = Accounts({})

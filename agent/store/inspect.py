@@ -10,8 +10,8 @@ from pathlib import Path
 
 from agent import clock
 from agent.record import StorageClass
-from agent.store import opening, schema
-from agent.store.body import RawRow, intact, records, well_typed
+from agent.store import schema, tables
+from agent.store.body import RawRow, intact, units, well_typed
 
 COLUMNS = (
     *("epoch", "seq", "class", "source", "boot", "boottime_ms", "utc_ms", "kind"),
@@ -101,7 +101,7 @@ def _rows(db: sqlite3.Connection, storage_class: StorageClass) -> Iterator[tuple
 def _fill(target: sqlite3.Connection, directory: Path) -> None:
     target.execute(_CREATE)
     with closing(_open(directory)) as db:
-        table = opening.offsets(db, schema.read_state(db))
+        table = tables.offsets(db, schema.read_state(db))
         for storage_class in StorageClass:
             for found in _rows(db, storage_class):
                 if not well_typed(found):
@@ -114,7 +114,7 @@ def _fill(target: sqlite3.Connection, directory: Path) -> None:
                     (
                         (
                             row.epoch,
-                            row.first + i,
+                            seq,
                             storage_class.value,
                             record.source,
                             row.boot,
@@ -125,7 +125,7 @@ def _fill(target: sqlite3.Connection, directory: Path) -> None:
                             json.dumps(dict(record.states)),
                             record.blob.path if record.blob else None,
                         )
-                        for i, record in enumerate(records(row.body))
+                        for seq, record in units(row)
                     ),
                 )
     target.commit()

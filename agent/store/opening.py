@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
-from agent.clock import OffsetRow, OffsetSource
+from agent.clock import OffsetRow
 from agent.record import StorageClass
-from agent.store import accounts, aside, schema
+from agent.store import accounts, aside, schema, tables, water
 from agent.store import state as states
 from agent.store.accounts import Accounts
+from agent.store.limits import Limits
 from agent.store.room import sync_directory
 from agent.store.rows import Drop, Range
 from agent.store.state import Aside, Epoch, Salvage, State
 from agent.store.transaction import Books, Transaction
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -53,7 +51,7 @@ class Memory:
     catalogue: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def open_outbox(directory: Path) -> Opened:
+def open_outbox(directory: Path, failpoint: Callable[[str], None] = schema.ignore) -> Opened:
     """Open or create `directory`/outbox.db.
 
     Raises OutboxTooNew, or sqlite3.Error where the disk does not let it (full, read-only).
@@ -64,7 +62,7 @@ def open_outbox(directory: Path) -> Opened:
     aside.finish_move(directory)
     traces = aside.traces(path)
     if not path.exists() or path.stat().st_size == 0:
-        if traces.log:
+        if traces.log or traces.water:
             return _replace(directory, traces)
         return _create(directory)
     try:
@@ -79,10 +77,10 @@ def open_outbox(directory: Path) -> Opened:
             db.close()
             return _create(directory)
         schema.check(db)
-        schema.update(db)
+        schema.update(db, failpoint)
         state = schema.read_state(db)
-        books = Books(state, Accounts(drops(db, state)), {})
-        offset_rows, declared = offsets(db, state), catalogue(db, state)
+        books = Books(state, Accounts(tables.drops(db, state)), {})
+        offset_rows, declared = tables.offsets(db, state), tables.catalogue(db, state)
     except (sqlite3.Error, schema.Damaged, ValueError) as error:
         db.close()
         if isinstance(error, sqlite3.Error) and not schema.is_damage(error):
@@ -93,7 +91,8 @@ def open_outbox(directory: Path) -> Opened:
         raise
     how = "salvaging" if state.salvage else "clean" if state.clean else "unclean"
     scan = state.unverified or not state.clean
-    if lost and not state.clean:
+    behind = water.lost(traces.water, state)
+    if behind or (lost and not state.clean):
         books = _go_on_after(db, books, traces.newest_state())
     pending = {item.number for item in state.salvage.asides} if state.salvage else set()
     for number in set(aside.numbers(directory)) - pending:
@@ -138,15 +137,18 @@ def _replace(directory: Path, traces: aside.Traces) -> Opened:
 
 
 def _succeed(directory: Path, number: int, traces: aside.Traces) -> Opened:
-    memory = remember(directory, number)
     carved = traces.newest_state()
+    memory = remember(directory, number, carved)
     if carved and (memory.newest is None or carved.serial > memory.newest.serial):
         memory.newest = carved
     return begin_anew(directory, number, memory)
 
 
-def remember(directory: Path, number: int) -> Memory:
-    """What SQL still reads of the small tables of a damaged file."""
+def remember(directory: Path, number: int, known: State | None = None) -> Memory:
+    """What SQL still reads of the small tables of a damaged file.
+
+    Where its state row is gone, `known` vouches for them: a state from elsewhere.
+    """
     memory = Memory()
     try:
         db = aside.open_damaged(aside.path_of(directory, number))
@@ -156,13 +158,15 @@ def remember(directory: Path, number: int) -> Memory:
         try:
             state = memory.newest = memory.standing = schema.read_state(db)
         except (sqlite3.Error, schema.Damaged):
-            return memory
+            if known is None:
+                return memory
+            state = memory.newest = known
         with suppress(sqlite3.Error, schema.Damaged):
-            memory.drops = list(drops(db, state).values())
+            memory.drops = list(tables.drops(db, state).values())
         with suppress(sqlite3.Error, schema.Damaged):
-            memory.offsets = offsets(db, state)
+            memory.offsets = tables.offsets(db, state)
         with suppress(sqlite3.Error, schema.Damaged):
-            memory.catalogue = catalogue(db, state)
+            memory.catalogue = tables.catalogue(db, state)
     return memory
 
 
@@ -175,6 +179,9 @@ def begin_anew(directory: Path, number: int, memory: Memory) -> Opened:
     salvage = salvage or Salvage([], {})
     salvage.asides.append(Aside(number, newest is not None, {}))
     salvage.cover = salvage.cover or memory.drops is None
+    if newest is not None and memory.drops is None:
+        for name, count in newest.owed.items():
+            salvage.owed[name] = salvage.owed.get(name, 0) + count
     if newest is None:
         # Above all indexes that a file whose state is lost can hold.
         state.epochs[0].index = 1024 + 64 * number
@@ -186,13 +193,14 @@ def begin_anew(directory: Path, number: int, memory: Memory) -> Opened:
         salvage.expected = {name: max(0, tally.queued) for name, tally in state.tallies.items()}
     for tally in state.tallies.values():
         tally.nbytes = 0
+    state.coarse = {}
     state.salvage = salvage
     state.clean = False
     state.sums = {}
     db = schema.connect(directory / schema.FILE)
     try:
         schema.create(db, state)
-        tx = Transaction(db, Books(state, Accounts({}), {}), {})
+        tx = Transaction(db, Books(state, Accounts({}), {}), Limits({}))
         db.execute("BEGIN IMMEDIATE")
         for drop in [*(memory.drops or ()), *tail]:
             tx.account(drop)
@@ -235,7 +243,7 @@ def _go_on_after(db: sqlite3.Connection, books: Books, newest: State | None) -> 
 
     In the old epoch new records could get numbers that the far end has already seen.
     """
-    tx = Transaction(db, books, {})
+    tx = Transaction(db, books, Limits({}))
     db.execute("BEGIN IMMEDIATE")
     try:
         if newest is not None and newest.serial > books.state.serial:
@@ -258,38 +266,3 @@ def _go_on_after(db: sqlite3.Connection, books: Books, newest: State | None) -> 
 
 def _next_epoch(state: State) -> Epoch:
     return Epoch(max(epoch.index for epoch in state.epochs) + 1, secrets.token_hex(16))
-
-
-def drops(db: sqlite3.Connection, state: State) -> dict[int, Drop]:
-    """The drop accounts by their key. Raises Damaged where they are not what was written."""
-    try:
-        found = accounts.load(db)
-    except ValueError as error:
-        raise schema.Damaged(str(error)) from error
-    return _agreed(state, "dropped", found, found.values())
-
-
-def offsets(db: sqlite3.Connection, state: State) -> list[OffsetRow]:
-    """The table of UTC offsets. Raises Damaged where it is not what was written."""
-    rows = db.execute(
-        "SELECT boot, from_boottime_ms, utc_offset_ms, source FROM offset ORDER BY rowid"
-    )
-    try:
-        found = [
-            OffsetRow(boot, at, offset, OffsetSource(source)) for boot, at, offset, source in rows
-        ]
-    except ValueError as error:
-        raise schema.Damaged(str(error)) from error
-    return _agreed(state, "offset", found, found)
-
-
-def catalogue(db: sqlite3.Connection, state: State) -> dict[str, bytes]:
-    """What the drivers declared, as they encoded it. Raises Damaged as the others."""
-    found = dict(db.execute("SELECT source, groups FROM catalogue ORDER BY source").fetchall())
-    return _agreed(state, "catalogue", found, found.items())
-
-
-def _agreed(state: State, table: str, found: T, rows: Iterable[object]) -> T:
-    if not state.agrees(table, rows):
-        raise schema.Damaged(f"its table {table} is not what was written")
-    return found

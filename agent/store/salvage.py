@@ -7,19 +7,20 @@ again is accounted for as dropped, so that the books balance when all is done.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from agent.record import StorageClass
 from agent.store import accounts, aside, schema
 from agent.store.body import EPOCH_SHIFT, MASK, RawRow, sound
 from agent.store.engine import Engine
-from agent.store.eviction import ROW_OVERHEAD_BYTES
 from agent.store.intervals import IntervalSet
 from agent.store.rows import OutboxFull, RowHead
 from agent.store.scan import Findings, Scan, beyond, read
 from agent.store.state import Aside, Epoch, Salvage, State
 from agent.store.transaction import Transaction
+from agent.store.weight import ROW_OVERHEAD_BYTES, weight
 
 REASON = "damaged"
 
@@ -54,6 +55,8 @@ class Caretaker:
             self._scan = Scan()
             self._engine.follow = self._scan.follow
             self._engine.scan_wanted = False
+            # What the file holds counts, not what the connection remembers of it.
+            self._engine.ready().execute("PRAGMA shrink_memory")
         scan = self._scan
         db = self._engine.ready()
         if self._engine.books.state.salvage is not None:
@@ -162,6 +165,8 @@ def settle(tx: Transaction, findings: Findings) -> None:
                 f"SELECT count(*), coalesce(sum(length(body)), 0) FROM {storage_class.value}"
             ).fetchone()
             tx.state.tally(storage_class).nbytes = nbytes + count * ROW_OVERHEAD_BYTES
+        for interval, reached in tx.state.thinned.items():
+            tx.state.coarse[interval] = weight(tx.db, 0, reached)
         tx.changed = True
 
 
@@ -227,7 +232,7 @@ def finish(tx: Transaction) -> None:
         for storage_class in StorageClass:
             for key, last in tx.db.execute(f"SELECT id, last FROM {storage_class.value}"):
                 live.setdefault(key >> EPOCH_SHIFT, IntervalSet()).add(key & MASK, last)
-        _account(tx, lost, live, tx.state.epochs[:-1])
+        _account(tx, lost, live, tx.state.epochs[:-1], salvage.owed)
 
 
 def _account(
@@ -235,7 +240,9 @@ def _account(
     lost: dict[StorageClass, int],
     live: dict[int, IntervalSet],
     epochs: Iterable[Epoch],
+    owed: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
+    """Account for what is `lost`, and anew for what accounts that are lost too had counted."""
     known = list(tx.books.accounts)
     gaps = [
         (epoch.name, gap)
@@ -246,7 +253,8 @@ def _account(
             [drop for drop in known if drop.epoch == epoch.name],
         )
     ]
-    for drop in accounts.allot(gaps, lost, REASON):
+    counts = {c: max(0, count) + owed.get(c.value, 0) for c, count in lost.items()}
+    for drop in accounts.allot(gaps, counts, REASON):
         tx.account(drop)
     for storage_class, count in lost.items():
         if count > 0:

@@ -436,3 +436,56 @@ def test_one_flipped_version_is_damage_not_news(tmp_path: Path) -> None:
     assert delivered(reader) == {key: truth[key] for key in totals["there"]}
     reader.close()
     outbox.close()
+
+
+def test_an_audit_that_meets_damage_asks_for_a_look(tmp_path: Path) -> None:
+    """While nothing is sent nobody else reads the rows: the audit would fail for ever."""
+    outbox = open_outbox(tmp_path)
+    for number in range(120):
+        outbox.commit(Change([record(number, pad="ab" * 400)], BOOT))
+    outbox._engine.empty_log()
+    path = tmp_path / "outbox.db"
+    with path.open("r+b") as file:
+        for page in range(10, pages(path)):
+            file.seek(page * PAGE)
+            file.write(b"\xa5" * PAGE)
+    reader = OutboxReader(tmp_path)
+    with pytest.raises(READ_ERRORS):
+        reader.summary()
+    outbox.commit(Change([record(500)], BOOT))
+    assert outbox.work_left()
+    settle(outbox)
+    assert assert_balanced(reader)["dropped"] > 0
+    reader.close()
+    outbox.close()
+
+
+@pytest.mark.parametrize("victim", ["state", "dropped", "both"])
+def test_accounts_outlive_the_page_of_the_state(victim: str, tmp_path: Path) -> None:
+    """What was dropped before is told of with its count, whichever page is damaged later."""
+    outbox = open_outbox(tmp_path)
+    for number in range(40):
+        outbox.commit(Change([record(number)], BOOT))
+    reader = OutboxReader(tmp_path)
+    outbox.commit(Change(drops=[(head, "refused") for head in heads(reader)[:30]]))
+    reader.close()
+    outbox.close()
+    path = tmp_path / "outbox.db"
+    with closing(sqlite3.connect(path)) as db:
+        found = db.execute("SELECT name, rootpage FROM sqlite_schema").fetchall()
+    root = {name: page for name, page in found}
+    for name in ("state", "dropped"):
+        if victim in (name, "both"):
+            flip(path, (root[name] - 1) * PAGE, 0xFF)
+    outbox = open_outbox(tmp_path)
+    assert outbox.opened == "salvaging"
+    settle(outbox)
+    reader = OutboxReader(tmp_path)
+    summary = assert_balanced(reader)
+    assert (summary["accepted"], summary["dropped"], summary["queued"]) == (40, 30, 10)
+    assert sum(drop.count for drop in reader.drops()) == 30
+    assert {drop.reason for drop in reader.drops()} == {
+        "refused" if victim == "state" else "damaged"
+    }
+    reader.close()
+    outbox.close()
