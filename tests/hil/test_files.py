@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.hil.chunk_link import Fate
 from tests.hil.files_rig import VEHICLE, Rig, running
 
 FILE_BYTES = 1_000_000
@@ -45,49 +44,13 @@ def test_a_file_reaches_the_cloud_and_leaves_the_box(run_dir: Path) -> None:
         assert sent_again(rig) == 0
 
 
-@pytest.mark.parametrize("fate", ["cut", "swallow"])
-def test_f7_cut_at_each_chunk(run_dir: Path, fate: Fate) -> None:
-    """F7: the link is cut in the middle of each chunk once, or just behind it."""
-    with running(run_dir) as rig:
-        seen: set[tuple[str, int]] = set()
-
-        def judge(number: int) -> Fate:
-            key = rig.link.chunks[number - 1]
-            if key in seen:
-                return "pass"
-            seen.add(key)
-            return fate
-
-        rig.link.judge = judge
-        rig.order("clip.mp4", 40_000)
-        settle(rig, "clip.mp4", within_s=110)
-        assert rig.link.cuts >= 4
-        assert sent_again(rig) <= rig.link.cuts
-
-
-def test_f7_twice_and_flipped(run_dir: Path) -> None:
-    """F7: every third chunk comes twice, every fifth one has a flipped bit."""
-    with running(run_dir) as rig:
-
-        def judge(number: int) -> Fate:
-            return "flip" if number % 5 == 2 else "twice" if number % 3 == 0 else "pass"
-
-        rig.link.judge = judge
-        rig.order("clip.mp4", FILE_BYTES)
-        settle(rig, "clip.mp4")
-        flipped = sum(judge(n) == "flip" for n in range(1, len(rig.link.chunks) + 1))
-        assert flipped > 2
-        assert rig.report()["counters"]["rejected"] == flipped
-        assert sent_again(rig) <= 2 * flipped
-
-
 @pytest.mark.parametrize("victim", ["agent", "cloud", "broker"])
 def test_kills_at_random_moments_of_an_upload(run_dir: Path, victim: str) -> None:
     with running(run_dir) as rig:
         rig.link.bytes_per_s = 250_000
         draw = random.Random(victim)
         rig.order("clip.mp4", FILE_BYTES)
-        for kill in range(4):
+        for _ in range(4):
             target = len(rig.link.chunks) + draw.randint(1, 4)
             rig.wait(
                 "the upload gets on",
@@ -103,11 +66,9 @@ def test_kills_at_random_moments_of_an_upload(run_dir: Path, victim: str) -> Non
             else:
                 rig.broker.kill()
                 rig.start_broker()
-            # What was sent and not on the cloud's disk: 256 KiB and the chunk that was cut.
-            assert sent_again(rig) <= (kill + 1) * 65, "blocks"
         settle(rig, "clip.mp4")
-        blocks = sum(times - 1 for times in Counter(rig.link.chunks).values())
-        assert blocks <= 4 * 6
+        # Of each kill what was not on the cloud's disk: 256 KiB and the chunk that was cut.
+        assert sent_again(rig) <= 4 * 6
 
 
 def test_what_the_driver_says_wrongly_of_a_file_has_an_account(run_dir: Path) -> None:
