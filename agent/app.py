@@ -35,6 +35,7 @@ from agent.processors.thin import Thin
 from agent.protocol import Notifier, watchdog_s
 from agent.reload import budget_settings, compare, store_limits, uplink_settings
 from agent.signals import Catalogue
+from agent.spool import Spool
 from agent.store.outbox import Outbox
 from agent.store.reader import OutboxReader
 from agent.store.rows import Range, RowHead
@@ -72,6 +73,7 @@ class Coordinator:
         state_dir.mkdir(parents=True, exist_ok=True)
         limits = store_limits(config.store)
         self.outbox = Outbox.open(state_dir, quota_bytes=limits.nbytes, limits=limits)
+        self.spool = Spool(state_dir / "files", config.store.files_mb * 1_000_000)
         self.catalogue = Catalogue()
         self.thin = Thin()
         self._declared = Declared(self.catalogue, self.thin)
@@ -93,6 +95,7 @@ class Coordinator:
             names=may_speak_for,
             answered=commands.answered,
             left=commands.left,
+            spool=self.spool,
         )
         commands.open(self.ingest.send, self.ingest.connected)
         self.uplink = self._new_uplink(uplink_settings(config))
@@ -254,6 +257,7 @@ class Coordinator:
             catalogue=self.catalogue,
             accounting=Accounting(budget_settings(self.config), self.directory, self._utc_now_ms),
             certificates_utc_ms=self._certificates_utc_ms,
+            spool=self.spool,
         )
 
     def _certificates_utc_ms(self) -> int | None:

@@ -100,6 +100,12 @@ class Store(_Section):
     alarm_commit_ms: Annotated[
         int, Field(ge=20, le=50, description="Milliseconds that an event waits for a commit.")
     ] = 30
+    files_mb: Annotated[
+        int,
+        Field(
+            ge=1, le=1_048_576, description="MB of flash for files that wait; the oldest go first."
+        ),
+    ] = 512
     thin_history: Annotated[
         Literal["10s, 60s", "10s", "off"],
         Field(
@@ -190,6 +196,30 @@ class Uplink(_Section):
     kib_per_s: Annotated[
         float, Field(ge=1, le=100_000, description="Most KiB a second, on average.")
     ] = 390.0
+    files_first: Annotated[
+        list[str],
+        Field(
+            max_length=100,
+            description="Files that take turns with history instead of waiting for its end: "
+            "names of drivers and media types.",
+        ),
+    ] = []
+    files_url: Annotated[
+        str,
+        Field(
+            pattern=r"^$|^https://[A-Za-z0-9.:-]{1,253}/[A-Za-z0-9._/-]{0,512}$"
+            r"|^http://127\.0\.0\.1(:[0-9]{1,5})?/[A-Za-z0-9._/-]{0,512}$",
+            description="What presigned URLs must begin with, such as "
+            '"https://s3.eu-central-1.amazonaws.com/my-bucket/"; "": files go over MQTT alone.',
+        ),
+    ] = ""
+    files_ca_file: Annotated[
+        _PathText,
+        Field(
+            description="PEM file of the authorities that vouch for that store; "
+            '"" for those of the system.'
+        ),
+    ] = ""
 
 
 _Order = Annotated[

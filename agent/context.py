@@ -139,7 +139,10 @@ class HostContext:
             None if kind is Kind.SAMPLE else Kind(kind).value,
             None if blob is None else self._attachment(blob),
         )
-        self._append(record, important=durable or kind not in _UNIMPORTANT, durable=durable)
+        # A relative path is one in the driver's own directory.
+        file = str(self.workdir / blob.path) if blob is not None and kind is Kind.FILE else None
+        important = durable or kind not in _UNIMPORTANT
+        self._append(record, important=important, durable=durable, file=file)
         with self._lock:
             self.records += 1
         if self._armed is not None:  # a copy: the driver may use its mapping again
@@ -153,9 +156,12 @@ class HostContext:
         record = WireRecord(number, boottime_ms(), row, positions or None)
         self._append(record, important=False, durable=False)
 
-    def _append(self, record: WireRecord, *, important: bool, durable: bool) -> None:
+    def _append(
+        self, record: WireRecord, *, important: bool, durable: bool, file: str | None = None
+    ) -> None:
+        encoded = self._encoder.encode(record)
         try:
-            number = self._ring.append(self._encoder.encode(record), important=important)
+            number = self._ring.append(encoded, important=important, attachment=file)
         except ValueError as error:
             self._reject(str(error))
             return

@@ -22,6 +22,7 @@ from agent.ingest_check import (
     checked_report,
     encode_groups,
 )
+from agent.ingest_files import FileDoor
 from agent.ingest_messages import Arrival, Inbound, Joined, Left, Reported
 from agent.ingest_peer import Peer, trust_all
 from agent.ingest_progress import ProgressBook, Troubles
@@ -39,6 +40,7 @@ from agent.protocol import (
     decode_upward,
 )
 from agent.record import Record
+from agent.spool import Spool
 from agent.store.rows import Mark
 from agent.values import INT64_MAX
 
@@ -78,8 +80,10 @@ class Ingest:
         sources: Collection[str] | None = None,
         answered: Callable[[str, Answer], None] = lambda source, answer: None,
         left: Callable[[str], None] = lambda source: None,
+        spool: Spool | None = None,
     ) -> None:
         self._sockets = Sockets(listener)
+        self._files = FileDoor(spool, self._sockets.waker.wake)
         self._out = out
         self._beat = beat
         self._names = names
@@ -96,7 +100,8 @@ class Ingest:
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the threads."""
+        self._files.start()
         self._thread.start()
 
     def stop(self) -> None:
@@ -104,6 +109,7 @@ class Ingest:
         self._stopping.set()
         self._sockets.waker.wake()
         self._thread.join(5.0)
+        self._files.stop()
 
     def durable(self, source: str, mark: Mark) -> None:
         """Tell the driver that `mark` is committed. For any thread; never blocks."""
@@ -131,6 +137,8 @@ class Ingest:
                 self._beat()
                 self._pass_on()
                 self._confirm()
+                for peer, message in self._files.ready(self._sockets.peers):
+                    self._advance(peer, *message.numbers, message)
                 self._turn()
         finally:
             self._sockets.close()
@@ -154,7 +162,8 @@ class Ingest:
 
     def _read(self, peer: Peer) -> None:
         for _ in range(DATAGRAMS_A_ROUND):
-            if self._held or peer.bucket.wait_s(time.monotonic()) or not self._read_one(peer):
+            waits = self._held or peer.holding or peer.bucket.wait_s(time.monotonic())
+            if waits or not self._read_one(peer):
                 return
 
     def _read_one(self, peer: Peer) -> bool:
@@ -186,7 +195,8 @@ class Ingest:
             count = len(message.records)
             if not 1 <= count <= MAX_RECORDS:
                 raise ValueError(f"{count} records in a datagram, expected 1 to {MAX_RECORDS}")
-            self._advance(peer, message.first, message.first + count - 1, message)
+            if not self._files.hold(peer, message):
+                self._advance(peer, *message.numbers, message)
         elif isinstance(message, Skipped):
             self._advance(peer, message.first, message.last, None)
         elif isinstance(message, Answer):
@@ -248,7 +258,7 @@ class Ingest:
         """A successor is at the door: take what the old connection still holds, then end it."""
         source = old.source
         for _ in range(DRAIN_DATAGRAMS):
-            if not self._read_one(old):
+            if old.holding or not self._read_one(old):
                 break
         if old in self._sockets.peers:
             self._refuse(old, f"replaced by pid {pid}, which speaks as {source!r} now")

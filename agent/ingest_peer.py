@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import array
+import os
 import socket
 import struct
 from collections import deque
@@ -19,6 +21,8 @@ REST_S = 0.010
 WAITING_DOWN = 64
 """Messages that wait for a driver that does not read; its commands fail then."""
 
+_ONE_DESCRIPTOR = socket.CMSG_SPACE(array.array("i").itemsize)
+"""Room for the descriptor of one file; the kernel closes what does not fit (unix(7))."""
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 
 
@@ -72,6 +76,10 @@ class Peer:
         self.source = ""
         self.progress = Progress("")
         self.groups: tuple[Group, ...] = ()
+        self.descriptors: list[int] = []
+        """What came with the last datagram: whoever takes it closes them."""
+        self.holding = False
+        """Whether what it sent last waits for its file: nothing more is read until then."""
         self.mask = 0  # the selector's events of this connection, 0 where it is not registered
         self._buffer = buffer
         self._down: deque[bytes] = deque()
@@ -82,15 +90,24 @@ class Peer:
         socket.recv does: BlockingIOError where there is none."""
         while True:
             try:
-                # No room for ancillary data: descriptors that a driver passes are closed unseen.
-                size, _, flags, _ = self.sock.recvmsg_into([self._buffer])
+                size, extra, flags, _ = self.sock.recvmsg_into(
+                    [self._buffer], _ONE_DESCRIPTOR, socket.MSG_CMSG_CLOEXEC
+                )
             except ConnectionResetError:
                 # Reported once when the far end died with messages of ours unread. What it sent
                 # before is still queued (unix_release_sock in the kernel's net/unix/af_unix.c).
                 continue
+            self.forget_descriptors()
+            self.descriptors = _descriptors(extra)
             if flags & socket.MSG_TRUNC:
                 raise ValueError(f"a datagram of more than {MAX_DATAGRAM} bytes")
             return bytes(self._buffer[:size])
+
+    def forget_descriptors(self) -> None:
+        """Close what came with the last datagram and nobody took."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.descriptors = []
 
     def queue(self, message: Downward) -> bool:
         """Let a message wait for `flush`; False where too many wait already."""
@@ -122,3 +139,11 @@ class Peer:
             # The far end is gone; what it sent before is still to be read, so reading decides.
             self._down.clear()
             self._durable = None
+
+
+def _descriptors(extra: list[tuple[int, int, bytes]]) -> list[int]:
+    found = array.array("i")
+    for level, kind, content in extra:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            found.frombytes(content[: len(content) - len(content) % found.itemsize])
+    return list(found)

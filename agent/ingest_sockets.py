@@ -41,7 +41,7 @@ class Sockets:
             mask = WRITE if peer.waiting() else 0
             if throttled_s:
                 soonest_s = min(soonest_s or throttled_s, throttled_s)
-            elif reading:
+            elif reading and not peer.holding:
                 mask |= READ
             self._watch(peer, mask)
         return soonest_s
@@ -62,6 +62,7 @@ class Sockets:
         """Hang up."""
         del self.peers[peer]
         self._watch(peer, 0)
+        peer.forget_descriptors()
         peer.sock.close()
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from agent.ingest import Arrival, Inbound, Joined
 from agent.processors.arbitrate import Arbiter
 from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
-from agent.record import CLASS_OF, Record, StorageClass
+from agent.record import CLASS_OF, Kind, Record, StorageClass
 from agent.signals import Catalogue
 from agent.store.outbox import Outbox
 from agent.store.rows import Change, Counters, Mark, OutboxFull, Range, RowHead
@@ -176,6 +176,8 @@ class Pipeline:
         try:
             self._apply(self._inbox.get(timeout=wait_s) if wait_s else self._inbox.get_nowait())
             while len(self._pending) < MAX_PENDING:
+                if self._pending and self._pending[-1].kind is Kind.FILE:
+                    break  # a row of its own: it is acknowledged, or given up, for itself
                 self._apply(self._inbox.get_nowait())
             self._due = now
         except queue.Empty:

@@ -91,6 +91,11 @@ class Records(Message, tag="records"):
     first: int
     records: list[WireRecord]
 
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """The first and the last number."""
+        return self.first, self.first + len(self.records) - 1
+
 
 class Skipped(Message, tag="skipped"):
     """The ring overflowed: numbers `first` to `last` never come; `count` samples are lost."""

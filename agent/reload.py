@@ -19,6 +19,7 @@ _FIXED = (
     ("agent", "run_dir"),
     ("agent", "state_dir"),
     ("store", "quota_mb"),
+    ("store", "files_mb"),
     ("store", "quota_hours"),
     ("store", "quota_records"),
     ("store", "thin_history"),

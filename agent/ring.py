@@ -37,9 +37,12 @@ class _Batch(Message, tag="records"):
 class _Entry:
     """Numbers `first` to `last`: one datagram, or a hole where `datagram` is None."""
 
-    __slots__ = ("datagram", "first", "important", "last", "unsure")
+    __slots__ = ("attachment", "datagram", "first", "important", "last", "unsure")
 
-    def __init__(self, first: int, last: int, datagram: bytes, important: bool) -> None:
+    def __init__(
+        self, first: int, last: int, datagram: bytes, important: bool, attachment: str | None
+    ) -> None:
+        self.attachment = attachment
         self.first = first
         self.last = last
         self.datagram: bytes | None = datagram
@@ -87,9 +90,10 @@ class Ring:
         self._open_bytes = 0
         self._open_since = 0.0
 
-    def append(self, record: bytes, *, important: bool) -> int:
+    def append(self, record: bytes, *, important: bool, attachment: str | None = None) -> int:
         """Take one encoded WireRecord, return its number. Important ones travel at once.
 
+        `attachment`: the path of a file that goes with it; such a record must be important.
         Raises ValueError where it does not fit a datagram.
         """
         if len(record) > MAX_RECORD:
@@ -104,7 +108,7 @@ class Ring:
             number = self._open_first + len(self._open) - 1
             full = important or len(self._open) == MAX_RECORDS
             if full:
-                self._seal(important)
+                self._seal(important, attachment)
             news = full or len(self._open) == 1
         if news:
             self._wake()
@@ -151,9 +155,14 @@ class Ring:
         with self._changed:
             return not self._entries and not self._open
 
-    def transmit(self, send: Callable[[bytes], object]) -> bool:
+    def transmit(
+        self,
+        send: Callable[[bytes], object],
+        attach: Callable[[bytes, str], object] | None = None,
+    ) -> bool:
         """Send the next datagram of this connection; False where there is none.
 
+        `attach` sends one together with the file of that path.
         `send` must not block; what it raises passes through and the datagram stays next. It runs
         under the lock, so that an overflow cannot change what is being sent.
         """
@@ -169,6 +178,8 @@ class Ring:
                 send(encode(Skipped(entry.first, entry.last, entry.last - entry.first + 1)))
                 self.lost += entry.unsure
                 entry.unsure = 0
+            elif entry.attachment is not None and attach is not None:
+                attach(entry.datagram, entry.attachment)
             else:
                 send(entry.datagram)
             self._cursor = entry.last + 1
@@ -206,12 +217,12 @@ class Ring:
             self._head = min(entry.last, upto) + 1
         self._cursor = max(self._cursor, self._head)
 
-    def _seal(self, important: bool) -> None:
+    def _seal(self, important: bool, attachment: str | None = None) -> None:
         if not self._open:
             return
         first, last = self._open_first, self._open_first + len(self._open) - 1
         datagram = self._encoder.encode(_Batch(first, self._open))
-        self._entries[first] = entry = _Entry(first, last, datagram, important)
+        self._entries[first] = entry = _Entry(first, last, datagram, important, attachment)
         self.nbytes += entry.cost
         self._open = []
         self._open_bytes = 0

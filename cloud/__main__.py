@@ -14,12 +14,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
+from cloud.files import FileStore
 from cloud.ledger import Ledger, ignore
 from cloud.receiver import Receiver
 from cloud.report import report
+from cloud.s3 import Bucket
+from cloud.s3_signature import Credentials
 from cloud.schema import LedgerUnusable
 from cloud.session import Broker, Session
 
@@ -59,8 +63,15 @@ def _receive(given: Sequence[str], failpoint: Callable[[str], None]) -> int:
     with Ledger(options.ledger, failpoint=failpoint) as ledger:
         broker = Broker(options.broker, options.port, options.prefix, options.client_id)
         session = Session(broker, subscribed=_say_ready)
+        files = FileStore(options.files or options.ledger.with_name(f"{options.ledger.name}.files"))
         receiver = Receiver(
-            session.inbox, ledger, session.publish, options.prefix, failpoint=failpoint
+            session.inbox,
+            ledger,
+            session.publish,
+            options.prefix,
+            files=files,
+            bucket=_bucket(options.s3),
+            failpoint=failpoint,
         )
         state = StateFile(options.state, broker, session, receiver, ledger)
         session.start()
@@ -86,6 +97,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=_port, default=1883, metavar="N", help="its port")
     parser.add_argument("--prefix", type=_prefix, default="brain", help="what topics begin with")
     parser.add_argument("--ledger", type=Path, required=True, metavar="FILE", help="SQLite file")
+    parser.add_argument(
+        "--files", type=Path, metavar="DIR", help="where files go; FILE.files if not given"
+    )
+    parser.add_argument(
+        "--s3",
+        metavar="URL",
+        help="offer vehicles this bucket for their files: https://HOST/BUCKET; the key comes from "
+        "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, the region from AWS_REGION",
+        type=_s3,
+    )
     parser.add_argument("--state", type=Path, metavar="FILE", help="JSON, written each second")
     parser.add_argument("--client-id", default="cloud", help="no other client may have it")
     return parser
@@ -101,6 +122,31 @@ def _prefix(text: str) -> str:
     if not text or text.startswith("$") or set(text) & set("+#\0") or not text.strip("/"):
         raise argparse.ArgumentTypeError(f"{text!r} is no topic prefix (no + or #, not empty)")
     return text.strip("/")
+
+
+def _s3(text: str) -> str:
+    parts = urlsplit(text)
+    bucket = parts.path.strip("/")
+    if parts.scheme not in {"https", "http"} or not parts.netloc or not bucket or "/" in bucket:
+        raise argparse.ArgumentTypeError(f"{text!r} is not https://HOST/BUCKET")
+    missing = [n for n in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if not os.environ.get(n)]
+    if missing:
+        raise argparse.ArgumentTypeError(f"{' and '.join(missing)} must be set in the environment")
+    return text
+
+
+def _bucket(url: str | None) -> Bucket | None:
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    environ = os.environ
+    credentials = Credentials(
+        environ["AWS_ACCESS_KEY_ID"],
+        environ["AWS_SECRET_ACCESS_KEY"],
+        environ.get("AWS_SESSION_TOKEN", ""),
+    )
+    region = environ.get("AWS_REGION", "us-east-1")
+    return Bucket(f"{parts.scheme}://{parts.netloc}", parts.path.strip("/"), region, credentials)
 
 
 class StateFile:

@@ -6,12 +6,12 @@ accounts. The vehicle clamps acks to what it sent, so a range never says more th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
 from cloud.batch import Batch
-from cloud.intervals import Range, merged
+from cloud.intervals import Range, coalesced, merged
 
 MAX_RANGES = 1_000
 """Ranges in one ack message: at most 40 KiB, below every broker's limit."""
@@ -22,14 +22,32 @@ def carried(batch: Batch) -> list[Range]:
     return merged([*batch.runs, *((drop.first, drop.last) for drop in batch.drops)])
 
 
-def acknowledgements(batches: Iterable[Batch]) -> list[tuple[str, bytes]]:
-    """(vehicle, payload) of the ack messages for batches that one commit made durable."""
+def acknowledgements(
+    batches: Iterable[Batch],
+    withheld: Collection[tuple[str, str, int]] = (),
+    released: Iterable[tuple[str, str, int]] = (),
+) -> list[tuple[str, bytes]]:
+    """(vehicle, payload) of the ack messages for batches that one commit made durable.
+
+    `withheld`: (vehicle, epoch, seq) of records whose file is not whole; `released`: of those whose
+    file has become whole.
+    """
     ranges: dict[tuple[str, str], list[Range]] = {}
     for batch in batches:
-        ranges.setdefault((batch.vehicle, batch.epoch), []).extend(carried(batch))
+        found = ranges.setdefault((batch.vehicle, batch.epoch), [])
+        if not withheld:
+            found.extend(carried(batch))
+            continue
+        seqs = [r.seq for r in batch.records]
+        found.extend(
+            coalesced(seq for seq in seqs if (batch.vehicle, batch.epoch, seq) not in withheld)
+        )
+        found.extend(Range(drop.first, drop.last) for drop in batch.drops)
+    for vehicle, epoch, seq in released:
+        ranges.setdefault((vehicle, epoch), []).append(Range(seq, seq))
     messages = []
-    for (vehicle, epoch), found in ranges.items():
-        whole = merged(found)
+    for (vehicle, epoch), all_of in ranges.items():
+        whole = merged(all_of)
         for at in range(0, len(whole), MAX_RANGES):
             part = whole[at : at + MAX_RANGES]
             messages.append((vehicle, msgspec.json.encode({"epoch": epoch, "ranges": part})))

@@ -11,6 +11,8 @@ import msgspec
 from cloud import topics
 from cloud.batch import Batch, check_id
 from cloud.catalogue import CatalogueUnknown, Shapes, decode_catalogue, hash_of
+from cloud.chunk import Chunk
+from cloud.chunk import parse as parse_chunk
 from cloud.decoder import decode
 
 MAX_STATUS = 4_096
@@ -80,6 +82,7 @@ class Intake:
     messages: int = 0
     nbytes: int = 0
     acks_sent: int = 0
+    chunks: Sequence[Chunk] = ()
 
 
 class _Status(msgspec.Struct):
@@ -92,7 +95,7 @@ class _Status(msgspec.Struct):
 _status = msgspec.json.Decoder(_Status)
 
 
-Judged = Delivery | Status | Announced | Needed | Rejection
+Judged = Delivery | Status | Announced | Needed | Rejection | Chunk
 KnownShapes = Callable[[str, str], Shapes | None]
 """(vehicle, hash) -> the catalogue that the vehicle announced; None where it did not."""
 
@@ -117,6 +120,8 @@ def judge(prefix: str, received: Received, catalogues: KnownShapes = knows_none)
             return status
         if leaf.startswith(topics.CATALOGUE):
             return _announced(vehicle, leaf.removeprefix(topics.CATALOGUE), received.payload)
+        if leaf.startswith("files/"):
+            return parse_chunk(vehicle, leaf, received.payload)
         if leaf not in topics.BATCHES:
             raise ValueError(f"nothing is expected on up/{leaf[:80]}")
         batch = decode(received.payload, lambda name: catalogues(vehicle, name))

@@ -17,6 +17,7 @@ from typing import Self
 from cloud import schema
 from cloud.batch import Batch
 from cloud.boots import Dated, book_offsets
+from cloud.file_books import FileBooks, Key
 from cloud.intake import Delivery, Intake
 from cloud.intervals import Range
 from cloud.notes import counters, note_counts, note_rejections, note_statuses
@@ -63,6 +64,7 @@ class Ledger:
             raise
         self._spans = Spans(self._db)
         self.shelf = Shelf(self._db)
+        self.files = FileBooks(self._db)
 
     def close(self) -> None:
         self._db.close()
@@ -95,6 +97,12 @@ class Ledger:
         self._failpoint("after-commit")
         return outcome
 
+    def settle_file(self, key: Key, *, whole: bool) -> None:
+        """Books durably that a file is whole, or begins anew. Raises sqlite3.Error."""
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            self.files.settle(key, whole=whole)
+
     def counters(self) -> dict[str, int]:
         """All counters of this ledger, those that never counted as 0."""
         return counters(self._db)
@@ -108,6 +116,7 @@ class Ledger:
         dated = book_offsets(self._db, batches)
         outcome = self._book_records(intake.deliveries, dated)
         book_drops(self._db, batches)
+        self.files.book(batches, intake.chunks)
         self._spans.book(batches)
         note_statuses(self._db, intake.statuses)
         keep(self._db, intake.catalogues)

@@ -11,10 +11,13 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from cloud import topics
 from cloud.acks import about_catalogues, acknowledgements
+from cloud.assembly import Assembly, Waiting
+from cloud.chunk import Chunk
+from cloud.files import FileStore
 from cloud.intake import (
     Announced,
     Delivery,
@@ -27,6 +30,7 @@ from cloud.intake import (
     judge,
 )
 from cloud.ledger import Ledger, ignore
+from cloud.s3 import Bucket
 
 log = logging.getLogger("cloud")
 
@@ -50,14 +54,20 @@ class Receiver:
         publish: Callable[[str, bytes], bool],
         prefix: str,
         *,
+        files: FileStore | None = None,
+        bucket: Bucket | None = None,
         failpoint: Callable[[str], None] = ignore,
     ) -> None:
-        """`failpoint` is called at "before-ack" and "after-ack"."""
+        """`files` None: files are not wanted.
+
+        `failpoint` is called at "chunks-landed", "before-ack" and "after-ack".
+        """
         self._inbox = inbox
         self._ledger = ledger
         self._publish = publish
         self._prefix = prefix
         self._failpoint = failpoint
+        self._assembly = Assembly(files, ledger, publish, prefix, bucket)
         self._uncounted_acks = 0
         self._refused: set[str] = set()
         self.write_error: str | None = None
@@ -69,15 +79,21 @@ class Receiver:
             each()
         self.step(0.0)
         self._count_acks()
+        self._assembly.stop()
 
     def step(self, wait_s: float) -> int:
         """Books and acknowledges one group; returns how many messages it had."""
         group = self._take(wait_s)
+        if released := self._assembly.collect():
+            self._acknowledge((), (), released)
         if not group:
             self._count_acks()
             return 0
         judged = self._judged(group)
         deliveries = [item for item in judged if isinstance(item, Delivery)]
+        landed = self._assembly.land([item for item in judged if isinstance(item, Chunk)])
+        if landed:
+            self._failpoint("chunks-landed")
         intake = Intake(
             deliveries=deliveries,
             statuses=[item for item in judged if isinstance(item, Status)],
@@ -86,12 +102,14 @@ class Receiver:
             messages=len(group),
             nbytes=sum(len(received.payload) for received in group),
             acks_sent=self._uncounted_acks,
+            chunks=landed,
         )
         if self._commit(intake):
             self._uncounted_acks = 0
-            self._acknowledge(deliveries)
+            self._acknowledge(deliveries, *self._assembly.complete(deliveries, landed))
             needed = [(item.vehicle, item.hash) for item in judged if isinstance(item, Needed)]
             self._say_catalogues(intake, needed)
+            self._assembly.ask(deliveries, landed, intake.rejections)
         self._say_refusals(intake)
         return len(group)
 
@@ -143,9 +161,15 @@ class Receiver:
         self.write_error = None
         return True
 
-    def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+    def _acknowledge(
+        self,
+        deliveries: Sequence[Delivery],
+        withheld: Collection[Waiting],
+        released: Sequence[Waiting],
+    ) -> None:
         self._failpoint("before-ack")
-        for vehicle, payload in acknowledgements(delivery.batch for delivery in deliveries):
+        batches = [delivery.batch for delivery in deliveries]
+        for vehicle, payload in acknowledgements(batches, withheld, released):
             if self._publish(topics.acks(self._prefix, vehicle), payload):
                 self._uncounted_acks += 1
         self._failpoint("after-ack")

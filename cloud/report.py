@@ -11,6 +11,7 @@ import msgspec
 
 from cloud import schema
 from cloud.batch import Scalar
+from cloud.chunk import BLOCK_BYTES
 from cloud.intervals import IntervalSet
 from cloud.notes import counters
 
@@ -76,7 +77,32 @@ def _vehicle(db: sqlite3.Connection, vehicle: str) -> dict[str, Any]:
         "duplicates_received": duplicates,
         "conflicts": conflicts,
         "signals": _signals(db, vehicle),
+        "files": _files(db, vehicle),
     }
+
+
+def _files(db: sqlite3.Connection, vehicle: str) -> list[dict[str, Any]]:
+    """Files that a vehicle announced; empty for a ledger from before there were any."""
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name='file'").fetchone():
+        return []
+    found = db.execute(
+        "SELECT sha256, size, media_type, path, whole, again, (SELECT coalesce(sum(last-first+1),"
+        " 0) FROM file_block b WHERE b.vehicle=f.vehicle AND b.sha256=f.sha256)"
+        " FROM file f WHERE vehicle=? ORDER BY sha256",
+        (vehicle,),
+    )
+    return [
+        {
+            "sha256": sha256,
+            "size": size,
+            "media_type": media_type,
+            "path": path,
+            "whole": bool(whole),
+            "received": size if whole else min(size, blocks * BLOCK_BYTES),
+            "again": again,
+        }
+        for sha256, size, media_type, path, whole, again, blocks in found
+    ]
 
 
 def _epoch(db: sqlite3.Connection, vehicle: str, epoch: str) -> dict[str, Any]:

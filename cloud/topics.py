@@ -21,6 +21,11 @@ def acks(prefix: str, vehicle: str) -> str:
     return f"{prefix}/v1/{vehicle}/dn/acks"
 
 
+def need(prefix: str, vehicle: str) -> str:
+    """Where a vehicle hears what is missing of its files."""
+    return f"{prefix}/v1/{vehicle}/dn/need"
+
+
 def parse(prefix: str, topic: str) -> tuple[str, str]:
     """(vehicle, what follows `up/`) of a topic. ValueError if it is not one of an uplink."""
     head = f"{prefix}/v1/"

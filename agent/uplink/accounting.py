@@ -13,7 +13,7 @@ from agent.uplink.plan import Priority
 from agent.uplink.statement import statement
 from agent.uplink.traffic import CLASSES, Meter, Traffic
 from agent.uplink.traffic_file import SYNC_BYTES, SYNC_S, TrafficFile, decode, encode
-from agent.uplink.wire import Wire
+from agent.uplink.wire import Passed, Wire
 
 log = logging.getLogger("brain.uplink")
 
@@ -93,6 +93,11 @@ class Accounting:
             self._live_at = time.monotonic()
         self._meter.handed(CLASS_OF[priority], nbytes + MQTT_BYTES)
         self._keep(sync=False)
+
+    def put(self, nbytes: int, passed: Passed) -> None:
+        """So many bytes of files went up beside MQTT, which cost `passed` on the wire."""
+        self._meter.handed(CLASS_OF[Priority.BULK], nbytes)
+        self.wire.add(passed.up, passed.down)
 
     def look(self, *, at_once: bool = False) -> None:
         """Take over what the connections cost since the last time; seldom, unless `at_once`."""

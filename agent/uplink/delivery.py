@@ -109,6 +109,15 @@ class Delivery:
         flight.message = message
         flight.confirmed_at = None
 
+    def told(self, epoch: str, first: int, last: int) -> None:
+        """Records that went out beside the flights: an ack may cover them."""
+        self._sent.setdefault(epoch, IntervalSet()).add(first, last)
+
+    def was_told(self, epoch: str, first: int, last: int) -> bool:
+        """Whether records went out in this life."""
+        sent = self._sent.get(epoch)
+        return sent is not None and sent.covers(first, last)
+
     def due(self, now: float) -> list[Flight]:
         """Messages to hand to the broker now: new, taken back, or not acknowledged in time.
 

@@ -78,9 +78,10 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """An ack message of the cloud, undecoded."""
+    """A message of the cloud, undecoded: acks, or what `topic` says."""
 
     payload: bytes
+    topic: str = ""
 
 
 Event = Connected | Lost | Confirmed | Arrived | Literal["wake"]
@@ -110,6 +111,7 @@ class Endpoint:
     client_id: str
     status_topic: str
     acks_topic: str
+    need_topic: str
     birth: bytes
     will: bytes
     certificates_utc_ms: Callable[[], int | None] = lambda: None
@@ -135,6 +137,7 @@ class Endpoint:
             config.broker_takes.client_id.format(vehicle=topics.vehicle),
             topics.status,
             topics.acks,
+            topics.need,
             birth=status(True),
             will=status(False),
             certificates_utc_ms=certificates_utc_ms,

@@ -128,6 +128,11 @@ def room(link: Link) -> bool:
     # The last place is the alarms': they never wait for an ack of something less important.
     if link.in_flight >= (link.window - 1 if link.window > 1 else link.window):
         return False
+    return roomy(link)
+
+
+def roomy(link: Link) -> bool:
+    """Whether the broker owes us little enough that another message may follow an alarm's way."""
     return link.unconfirmed_bytes <= min(MAX_UNCONFIRMED_BYTES, link.portion)
 
 

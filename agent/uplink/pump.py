@@ -16,12 +16,14 @@ from dataclasses import replace
 
 from agent.alarms import Alarm, of
 from agent.signals import Catalogue
+from agent.spool import Spool
 from agent.store.reader import READ_ERRORS
 from agent.store.rows import Range, RowHead
 from agent.uplink import acks, plan
 from agent.uplink.accounting import Accounting
 from agent.uplink.announcing import Announcing
 from agent.uplink.budget import UNLIMITED, Budget, BudgetConfig
+from agent.uplink.courier import Courier
 from agent.uplink.delivery import Delivery
 from agent.uplink.dialler import Dialler, LinkState
 from agent.uplink.endpoint import (
@@ -72,12 +74,14 @@ class Uplink:
         certificates_utc_ms: Callable[[], int | None] = lambda: None,
         catalogue: Catalogue | None = None,
         accounting: Accounting | None = None,
+        spool: Spool | None = None,
     ) -> None:
         """`reader` is called on the pump's thread. `acked` and `refuse` never block.
 
         `certificates_utc_ms`: see Endpoint; called on the dialler's thread. `catalogue`: what
         batches may refer to instead of naming it; None: nothing. `accounting` counts the bytes and
-        keeps the budget; None: nobody does.
+        keeps the budget; None: nobody does. `spool` holds the files that records name; None: there
+        are none.
         """
         self._config = config
         self._topics = Topics(config.prefix, vehicle)
@@ -100,6 +104,9 @@ class Uplink:
             handed=self._accounting.handed,
         )
         self._limits = Limits.of(config, self._topics)
+        self._courier = Courier(
+            spool, config, self._topics, self._loader, self._sender, self._delivery, self.wake
+        )
         self._portion = Portion()
         self._last: Priority | None = None
         self._pumped_at = time.monotonic()
@@ -150,6 +157,7 @@ class Uplink:
             "in_flight": len(self._delivery.flights),
             **self._sender.counts(),
             "duplicates_sent": self._delivery.duplicates,
+            **self._courier.status(),
         }
 
     def budget(self) -> Mapping[str, object]:
@@ -166,6 +174,7 @@ class Uplink:
             while not self._stop.is_set():
                 self._beat()
                 self._hear(self._pause_s())
+                self._courier.bill(self._accounting.put)
                 self._accounting.look()
                 if self._sender.generation is not None:
                     self._pump()
@@ -174,6 +183,7 @@ class Uplink:
                 self._dialler.stop()
             self._accounting.stop()
             self._lookout.close()
+            self._courier.close()
 
     def _pause_s(self) -> float:
         """How long only an event can change anything."""
@@ -183,6 +193,7 @@ class Uplink:
         since = self._lookout.history_since
         moments = [
             self._delivery.next_timeout(),
+            self._courier.next_moment(),
             None if since is None else since + self._linger_s,
         ]
         # What was due when it was last pumped and stayed waits for an event, not for the clock.
@@ -211,6 +222,7 @@ class Uplink:
                 self._portion.lost(self._delivery.unconfirmed_bytes)
                 self._sender.lost(event.code, now)
                 self._refusals.lost(event, now)
+                self._courier.lost(now, by_peer=event.of_a_message)
             case Confirmed():
                 flight = self._delivery.find((event.generation, event.mid))
                 if flight is not None:
@@ -221,7 +233,9 @@ class Uplink:
                     self._refusals.confirmed(flight, event.code, now)
                     if event.code >= FAILURE:
                         self._lookout.begin_anew()
-            case Arrived():
+                elif (chunk := self._courier.confirmed(event, now)) is not None:
+                    self._portion.confirmed(*chunk)
+            case Arrived() if not self._courier.arrived(event):
                 self._arrived(event.payload, now)
             case _:
                 self._woken = False
@@ -254,17 +268,19 @@ class Uplink:
     def _pump(self) -> None:
         self._pumped_at = time.monotonic()
         try:
-            self._sender.watch_silence()
+            self._sender.watch_silence([since for _, since in self._courier.unconfirmed])
             self._refusals.settle()
             self._announce()
             self._sender.send_due()
             while self._sender.generation is not None and not self._stop.is_set():
                 self._beat()
-                cargo = self._next_cargo()
-                if cargo is None:
+                self._budget = self._accounting.budget(self._config.linger_s)
+                cargo = None if self._send_file(urgent=True) else self._next_cargo()
+                if cargo is not None:
+                    self._launch(cargo)
+                    self._sender.send_due()
+                elif not self._send_file():
                     return
-                self._launch(cargo)
-                self._sender.send_due()
         except READ_ERRORS as error:
             # The writer replaces a damaged file; the next look finds the new one.
             log.warning("the outbox cannot be read just now: %s", error)
@@ -288,13 +304,18 @@ class Uplink:
             self._lookout.begin_anew()
         self._loader.shapes = self._announcing.shapes
 
+    def _send_file(self, *, urgent: bool = False) -> bool:
+        now = time.monotonic()
+        link, source = self._link(now), self._lookout.reader
+        return self._courier.send(link, source, now, self._budget, urgent=urgent)
+
     def _next_cargo(self) -> Cargo | None:
         if self._delivery.in_flight >= self._limits.window:
             return None
         now = time.monotonic()
         link = self._link(now)
         waiting = self._lookout.waiting(now, self._refusals.waiting)
-        self._budget = self._accounting.budget(self._config.linger_s)
+        waiting = self._courier.sort_out(waiting, self._lookout.reader)
         batch = plan.next_batch(waiting, link, self._budget)
         if batch is None or batch.priority is not Priority.ALARM:
             only = not plan.room(link) or self._budget.history != "all"
@@ -309,10 +330,11 @@ class Uplink:
         return Cargo(batch.priority, batch.epoch, slices, batch.drops)
 
     def _link(self, now: float) -> Link:
+        unconfirmed = sum(nbytes for nbytes, _ in self._courier.unconfirmed)
         return Link(
             in_flight=self._delivery.in_flight,
             window=self._limits.window,
-            unconfirmed_bytes=self._delivery.unconfirmed_bytes,
+            unconfirmed_bytes=self._delivery.unconfirmed_bytes + unconfirmed,
             max_payload=self._limits.payload,
             portion=self._portion.nbytes,
             expansion=self._loader.expansion,
@@ -341,3 +363,4 @@ class Uplink:
             return
         topic = self._topics.of(cargo.priority.storage_class)
         self._delivery.launch(cargo, topic, loaded.payload)
+        self._courier.yields(time.monotonic())

@@ -70,9 +70,7 @@ class Refusals:
         """The broker answered a message: it has it, or it refuses it."""
         storage_class = flight.storage_class
         if code < FAILURE:
-            self._problems.pop(storage_class, None)
-            if self._pauses_s.pop(storage_class, None) is not None:
-                log.info("the broker takes %s again", flight.topic)
+            self.permitted(storage_class, flight.topic)
             self._delivery.confirm(flight, now)
         elif code in TOO_FAST:
             self._problems[storage_class] = (
@@ -81,7 +79,7 @@ class Refusals:
             self._delivery.take_back(flight, now + SLOW_DOWN_S)
         elif code == NOT_AUTHORIZED:
             text = f"the broker does not allow {flight.topic}: correct its access rules"
-            self._pause(storage_class, text, now)
+            self.pause(storage_class, text, now)
             # Its place in the window is for the classes that may send; its rows are open again.
             self._delivery.remove(flight)
         else:
@@ -130,7 +128,7 @@ class Refusals:
             if head not in self._doomed:
                 self._doomed.append(head)
         else:
-            self._pause(cargo.priority.storage_class, f"an account of drops is {reason}", now)
+            self.pause(cargo.priority.storage_class, f"an account of drops is {reason}", now)
 
     def give_up(self, head: RowHead, reason: str) -> None:
         """Drop a row, with an account."""
@@ -148,7 +146,13 @@ class Refusals:
         for head in ripe:
             self._refuse(head, "refused")
 
-    def _pause(self, storage_class: StorageClass, text: str, now: float) -> None:
+    def permitted(self, storage_class: StorageClass, topic: str) -> None:
+        """The broker took a message of a class."""
+        self._problems.pop(storage_class, None)
+        if self._pauses_s.pop(storage_class, None) is not None:
+            log.info("the broker takes %s again", topic)
+
+    def pause(self, storage_class: StorageClass, text: str, now: float) -> None:
         """Park a class: one alarm until it may send again."""
         pause_s = self._pauses_s.get(storage_class)
         if pause_s is None:

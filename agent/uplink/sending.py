@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from agent.uplink.delivery import Delivery
 from agent.uplink.dialler import Dialler
@@ -46,7 +46,7 @@ class Sender:
         self._handed = handed
         self._dialler = dialler
         self._delivery = delivery
-        self._refusals = refusals
+        self.refusals = refusals
         self.generation: int | None = None
         self._connected_at = 0.0
         self._probes = 0
@@ -106,22 +106,37 @@ class Sender:
                 continue
             if flight.sent_at is not None:
                 self._delivery.repeat(flight)
-                if self._refusals.unheard(flight, now):
+                if self.refusals.unheard(flight, now):
                     continue
             if not self._publish(self.generation, flight, now):
                 return
 
-    def watch_silence(self) -> None:
-        """Give up a connection on which the broker owes a confirmation for too long."""
+    def hand_over(self, topic: str, payload: bytes, now: float) -> tuple[int, int] | None:
+        """Send what is of a file; (connection, message id), None where it cannot go now."""
+        if self.generation is None:
+            return None
+        mid = self._dialler.publish(self.generation, topic, payload)
+        if mid is None:
+            return None
+        self._handed(Priority.BULK, len(topic) + len(payload))
+        self.sent_bytes += len(payload)
+        self.messages.take(now, 1)
+        self.nbytes.take(now, len(payload))
+        return self.generation, mid
+
+    def watch_silence(self, since: Sequence[float] = ()) -> None:
+        """Give up a connection on which the broker owes a confirmation for too long.
+
+        `since`: when other messages went out that it owes one for.
+        """
         now = time.monotonic()
         if self.generation is None:
             return
         passed = self._dialler.acked_bytes(self.generation)
         if passed is not None and (self._passed is None or passed - self._passed >= PASSED_BYTES):
             self._passed, self._passed_at = passed, now
-        oldest = min(
-            (f.sent_at for f in self._delivery.unconfirmed if f.sent_at is not None), default=now
-        )
+        sent = [f.sent_at for f in self._delivery.unconfirmed if f.sent_at is not None]
+        oldest = min([*sent, *since], default=now)
         if now - max(oldest, self._passed_at) > SILENT_S:
             self._dialler.reset(self.generation, f"no confirmation for {SILENT_S:.0f} s")
 

@@ -168,14 +168,15 @@ class Session:
 
     def _subscribe(self, client: Client) -> None:
         where, topic = self._endpoint.address, self._endpoint.acks_topic
-        client.subscribe(topic, qos=1)
+        client.subscribe([(topic, 1), (self._endpoint.need_topic, 1)])
         if not client.serve_until(lambda: client.suback is not None, self._stop):
             raise Refused(
                 f"{where} closed the connection or gave no answer to the subscription to "
                 f"{topic}; the broker's rules must allow it",
                 why=Why.DENIED,
             )
-        if not client.suback or any(code.is_failure for code in client.suback):
+        # A broker whose rules know nothing of files costs the files only.
+        if not client.suback or client.suback[0].is_failure:
             raise Refused(
                 f"{where} does not allow the subscription to {topic}: without "
                 "acks nothing can be delivered; allow it in the broker's rules",
@@ -284,10 +285,11 @@ class Session:
         self._put(Confirmed(self._generation, mid, int(reason.value)))
 
     def _on_message(self, _c: Any, _u: Any, message: mqtt.MQTTMessage) -> None:
-        if self._events.qsize() < MAX_ARRIVALS:
-            self._put(Arrived(bytes(message.payload)))
-        else:
+        if self._events.qsize() >= MAX_ARRIVALS:
             self.dropped_events += 1
+            return
+        with contextlib.suppress(UnicodeDecodeError):
+            self._put(Arrived(bytes(message.payload), message.topic))
 
     def _put(self, event: Confirmed | Arrived) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,6 +36,9 @@ class UplinkConfig:
     keepalive_s: int = 60
     messages_per_s: float = 50.0
     kib_per_s: float = 390.0
+    files_first: Sequence[str] = ()
+    files_url: str = ""
+    files_ca_file: str = ""
 
     @property
     def broker_takes(self) -> Profile:

@@ -87,6 +87,11 @@ class Topics:
         return self.up("status")
 
     @property
+    def need(self) -> str:
+        """What the cloud still needs of files."""
+        return self.down("need")
+
+    @property
     def acks(self) -> str:
         """Application acks: what the cloud has on its own disk."""
         return self.down("acks")

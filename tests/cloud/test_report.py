@@ -46,6 +46,7 @@ def test_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "duplicates_received": 1,
         "conflicts": 0,
         "signals": {SPEED: {"count": 3, "min": 2.0, "max": 9.0, "last": 9.0}},
+        "files": [],
     }
     assert found["vehicles"]["bus-2"]["signals"] == {
         "a": {"count": 1, "min": 1.5, "max": 1.5, "last": 1.5},

@@ -47,9 +47,13 @@ class Counting(Driver[DriverConfig]):
 class TrimsOnSend(Ring):
     """The bug: a successful send counts as arrived."""
 
-    def transmit(self, send: Callable[[bytes], object]) -> bool:
+    def transmit(
+        self,
+        send: Callable[[bytes], object],
+        attach: Callable[[bytes, str], object] | None = None,
+    ) -> bool:
         before = self._cursor
-        more = super().transmit(send)
+        more = super().transmit(send, attach)
         if self._cursor != before:
             self.trim(self._cursor - 1)
         return more

@@ -96,7 +96,10 @@ def test_what_is_counted_is_what_a_tap_sees(host: str, messages: int, nbytes: in
                     assert sock.recv(40)
             until(lambda: tcp.progress(sock).unacked == 0, "all is acknowledged")  # type: ignore[union-attr]
             counted = wire.take()["lo"]
-            until(lambda: counted.up <= tap.up + 1, "the tap has seen it")
+            until(
+                lambda: counted.up <= tap.up + 1 and counted.down <= tap.down + 1,
+                "the tap has seen it",
+            )
             assert abs(tap.up - counted.up) <= 40
             assert abs(tap.down - counted.down) <= 40
             wire.end()
