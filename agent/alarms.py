@@ -32,6 +32,10 @@ class Alarm(StrEnum):
     """A configuration is invalid; at a reload the running one stays."""
     CONFIG_APPLIED = "6d1f1b2f0c3f4a6cb6e35be5d4c9a00a"
     """A reload took effect."""
+    COMMAND_REFUSED = "6d1f1b2f0c3f4a6cb6e35be5d4c9a030"
+    """A command was refused; at most a few lines an hour."""
+    CONFIG_ROLLED_BACK = "6d1f1b2f0c3f4a6cb6e35be5d4c9a031"
+    """A configuration that came as a command was taken back."""
 
 
 def of(alarm: Alarm, driver: str = "") -> dict[str, str]:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agent.config_commands import Commands
+
 _PathText = Annotated[str, Field(max_length=4096)]
 _Secret = Annotated[str, Field(max_length=4096, repr=False)]
 
@@ -253,6 +255,7 @@ class Config(_Section):
     store: Store = Store()
     uplink: Uplink = Uplink()
     arbitration: Arbitration = Arbitration()
+    commands: Commands = Commands()
     drivers: Annotated[
         dict[str, dict[str, Any]], Field(description="One table [drivers.NAME] a driver.")
     ] = {}

@@ -29,7 +29,7 @@ class Changes:
     @property
     def uplink(self) -> bool:
         """Whether the session with the broker has to begin anew."""
-        return any(key.startswith("uplink.") for key in self.applied)
+        return any(key.startswith(("uplink.", "commands.")) for key in self.applied)
 
     def __str__(self) -> str:
         """For the log."""

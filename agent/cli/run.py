@@ -14,7 +14,7 @@ from agent.cli.exits import DEGRADED, INVALID, CliError
 from agent.cli.logs import configure
 from agent.cli.places import Places, places
 from agent.config import Config, ConfigInvalid, Loaded, load
-from agent.config_files import SECRET_KEYS
+from agent.config_files import DROP_INS, SECRET_KEYS
 from agent.config_places import PlaceUnusable, make_run_directory, make_state_directory
 from agent.config_problems import log_lines
 from agent.config_secrets import SecretUnavailable, reveal
@@ -32,17 +32,44 @@ def main(arguments: Sequence[str]) -> int:
     try:
         config, where = prepare(options.config, options.run_dir, options.state_dir)
     except ConfigInvalid as error:
-        if "LISTEN_PID" not in os.environ:
-            raise
-        return refuse_slowly(error)
+        if not took_back(options.config):
+            if "LISTEN_PID" not in os.environ:
+                raise
+            return refuse_slowly(error)
+        config, where = prepare(options.config, options.run_dir, options.state_dir)
 
     from agent.app import serve
+    from agent.cli.candidate import judge
+    from agent.commanding import Remote
+    from agent.commands.settable import FILE
     from agent.store.rows import OutboxFull, OutboxLocked, OutboxTooNew
 
     try:
-        return serve(config, where.run_dir, where.state_dir, lambda: reread(options.config))
+        main_file = options.config.absolute()
+        remote = Remote(
+            main_file.parent / DROP_INS / FILE,
+            lambda file, text: judge(main_file, file, text),
+        )
+        return serve(config, where.run_dir, where.state_dir, lambda: reread(options.config), remote)
     except (OutboxFull, OutboxLocked, OutboxTooNew, SecretUnavailable, OSError) as error:
         raise CliError(f"brain run: {error}", DEGRADED) from error
+
+
+def took_back(file: Path) -> bool:
+    """Whether a configuration on trial was to blame, and is as it was before now."""
+    from agent.commands.settable import FILE
+    from agent.commands.trial import put_back
+
+    try:
+        back = put_back(file.absolute().parent / DROP_INS / FILE)
+    except OSError:
+        return False
+    if back:
+        logging.getLogger("brain").error(
+            "configuration refused with a change on trial: that is taken back",
+            extra=of(Alarm.CONFIG_ROLLED_BACK),
+        )
+    return back
 
 
 def refuse_slowly(error: ConfigInvalid) -> int:

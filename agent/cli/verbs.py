@@ -17,6 +17,7 @@ COMMANDS = {
     "config": "agent.cli.configure:app",
     "status": "agent.cli.status:status",
     "audit": "agent.cli.audit:audit",
+    "commands": "agent.cli.commands:commands",
     "watch": "agent.cli.watch:watch",
     "explain": "agent.cli.explain:explain",
     "signals": "agent.cli.signals:signals",

@@ -6,6 +6,7 @@ import json
 import queue
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,6 +67,10 @@ class Arrived:
     payload: bytes
 
 
+Ear = Callable[[str, bytes, bool], None]
+"""Hears commands: topic, the first MAX_COMMAND bytes, whether retained. Never blocks or raises."""
+MAX_COMMAND = 8_193
+
 Event = Connected | Lost | Confirmed | Arrived | Literal["wake"]
 Events = queue.Queue[Event]
 
@@ -91,9 +96,19 @@ class Endpoint:
     acks_topic: str
     birth: bytes
     will: bytes
+    commands_topic: str = ""
+    ear: Ear | None = None
+    """None: nobody is subscribed to commands."""
 
     @classmethod
-    def of(cls, config: UplinkConfig, topics: Topics, epoch: str, boot: str) -> Endpoint:
+    def of(
+        cls,
+        config: UplinkConfig,
+        topics: Topics,
+        epoch: str,
+        boot: str,
+        ear: Ear | None = None,
+    ) -> Endpoint:
         """The endpoint of a vehicle. The client id is the vehicle's alone."""
 
         def status(online: bool) -> bytes:
@@ -107,6 +122,8 @@ class Endpoint:
             topics.acks,
             birth=status(True),
             will=status(False),
+            commands_topic=topics.commands,
+            ear=ear,
         )
 
     @property

@@ -25,6 +25,7 @@ from agent.uplink.endpoint import (
     Arrived,
     Confirmed,
     Connected,
+    Ear,
     Endpoint,
     Event,
     Events,
@@ -66,14 +67,18 @@ class Uplink:
         acked: Callable[[str, Sequence[Range]], None],
         refuse: Callable[[RowHead, str], None],
         beat: Callable[[], None],
+        ear: Ear | None = None,
     ) -> None:
-        """`reader` is called on the pump's thread. `acked` and `refuse` never block."""
+        """`reader` is called on the pump's thread. `acked` and `refuse` never block.
+
+        `ear` hears commands, None where none are listened to.
+        """
         self._config = config
         self._topics = Topics(config.prefix, vehicle)
         self._acked = acked
         self._beat = beat
         self._events: Events = queue.Queue(MAX_EVENTS)
-        self._dialler = Dialler(Endpoint.of(config, self._topics, epoch, boot), self._events)
+        self._dialler = Dialler(Endpoint.of(config, self._topics, epoch, boot, ear), self._events)
         self._delivery = Delivery(config.ack_timeout_s)
         self._lookout = Lookout(reader, self._delivery)
         self._loader = Loader(vehicle, config.format, groups)

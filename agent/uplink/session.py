@@ -23,6 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.uplink import tcp
 from agent.uplink.endpoint import (
+    MAX_COMMAND,
     Arrived,
     Confirmed,
     Connected,
@@ -119,13 +120,17 @@ class Session:
                 "check uplink.username, uplink.password and the broker's rules",
                 other_version=reason.value == _UNSUPPORTED_VERSION,
             )
-        client.subscribe(self._endpoint.acks_topic, qos=1)
+        wanted = [(self._endpoint.acks_topic, 1)]
+        if self._endpoint.ear is not None:
+            wanted.append((self._endpoint.commands_topic, 1))
+        client.subscribe(wanted)
         if not self._serve_until(lambda: self._suback is not None):
             raise Refused(
                 f"{where} closed the connection or gave no answer to the subscription to "
                 f"{self._endpoint.acks_topic}; the broker's rules must allow it"
             )
-        if not self._suback or any(code.is_failure for code in self._suback):
+        # A broker whose rules know nothing of commands costs the commands only.
+        if not self._suback or self._suback[0].is_failure:
             raise Refused(
                 f"{where} does not allow the subscription to {self._endpoint.acks_topic}: without "
                 "acks nothing can be delivered; allow it in the broker's rules"
@@ -284,6 +289,15 @@ class Session:
         self._put(Confirmed(self._generation, mid, int(reason.value)))
 
     def _on_message(self, _c: Any, _u: Any, message: mqtt.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            return
+        if topic.endswith("/commands"):
+            # Past the pump's queue: a flood of them must not cost an ack.
+            if self._endpoint.ear is not None:
+                self._endpoint.ear(topic, bytes(message.payload[:MAX_COMMAND]), message.retain)
+            return
         if len(message.payload) <= MAX_ARRIVAL:
             self._put(Arrived(bytes(message.payload)))
 
