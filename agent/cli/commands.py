@@ -15,7 +15,10 @@ from agent.config_files import DEFAULT_FILE
 def commands(
     config: ConfigFile = DEFAULT_FILE, run_dir: RunDir = None, as_json: AsJson = False
 ) -> int:
-    """Who may command this vehicle, its key for replies, and what was refused."""
+    """Who may command this vehicle, and what was refused.
+
+    Also its key for replies, which `brain-cloud command --reply-key` wants.
+    """
     found: dict[str, Any] = Control(places_of(config, run_dir).run_dir).ask("commands")
     if as_json:
         output.json_text(found)

@@ -2,8 +2,8 @@
 
 A file of its own, not a table of the outbox: that one is moved aside when it is damaged, and its
 writer belongs to the pipeline. An intent is on flash before its effect begins. The counters stand
-in a second place too, written first: where the file is lost, damaged or replaced by an old copy,
-no counter is accepted again.
+in a second place too, before any effect: where the file is lost, damaged or replaced by an old
+copy, no counter is accepted again.
 """
 
 from __future__ import annotations
@@ -122,13 +122,8 @@ class Journal:
     def intend(self, entry: Entry, issued_s: int) -> None:
         """Write a command down before it runs, or with its refusal; its counter is used up.
 
-        Raises JournalRefuses, and the command must not run then.
+        Raises JournalRefuses, and the command must not run then; it may come again.
         """
-        self._counters[entry.issuer] = max(entry.ctr, self.counter(entry.issuer))
-        try:
-            counter_mark.write(self._directory, self._counters)
-        except OSError as error:
-            raise self._refusal(error) from error
         floor_s = max(self.floor_s, issued_s)
         values = (
             *(entry.cid, entry.issuer, entry.ctr, entry.kid, entry.op, json.dumps(entry.args)),
@@ -147,8 +142,13 @@ class Journal:
                 ),
             ]
         )
+        counters = {**self._counters, entry.issuer: max(entry.ctr, self.counter(entry.issuer))}
+        try:
+            counter_mark.write(self._directory, counters)
+        except OSError as error:
+            raise self._refusal(error) from error
         self._doubtful.discard(entry.cid)
-        self.floor_s = floor_s
+        self._counters, self.floor_s = counters, floor_s
 
     def finish(
         self, cid: str, state: str, code: str, text: str, result: dict[str, Any] | None
