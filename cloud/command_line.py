@@ -64,22 +64,23 @@ def _command(options: argparse.Namespace) -> int:
         options.life,
     )
     kid = options.kid or options.key.stem
+    # What cannot be heard is not asked: the ledger is opened before anything is signed.
+    replies = None if options.no_wait else command_replies.Replies(options.ledger, order.vehicle)
     counter = command_keys.next_counter(options.key.with_name(f"{options.issuer}.counter"))
     now_s = int(time.time())
     cid, token = command_token.sign(order, key, kid, counter, now_s=now_s)
     client_id = f"brain-cloud-{os.getpid()}-{cid[-6:]}"
     broker = Broker(options.broker, options.port, options.prefix, client_id)
     with Sender(broker, order.vehicle, token, now_s + order.life_s) as sender:
-        if options.no_wait:
+        if replies is None:
             sender.step(STEP_S)
             _show({"cid": cid, "state": "sent"})
             return DONE
         reply_key = command_keys.public_key(options.reply_key)
-        replies = command_replies.Replies(options.ledger, order.vehicle, cid)
         deadline = time.monotonic() + options.wait
         while time.monotonic() < deadline:
             sender.step(STEP_S)
-            for text in replies.new():
+            for text in replies.new(cid):
                 said = command_token.verified(text, reply_key, order.vehicle, cid)
                 _show(said)
                 # `trial` is on the way; its end is a reply of its own.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +12,12 @@ CID, TOKEN = "Vehicle.Bus.Command.Id", "Vehicle.Bus.Command.Reply"
 
 
 class Replies:
-    """The replies of one vehicle to one command, each once, in the order of their numbers."""
+    """The replies of one vehicle that are booked from now on."""
 
-    def __init__(self, ledger: Path, vehicle: str, cid: str) -> None:
-        """Raises LedgerUnusable. Replies that are there already are found too."""
+    def __init__(self, ledger: Path, vehicle: str) -> None:
+        """Raises LedgerUnusable."""
         self._db = schema.open_reader(ledger)
         self._vehicle = vehicle
-        self._cid = cid
         self._seen = dict(self._newest())
 
     def close(self) -> None:
@@ -30,8 +28,8 @@ class Replies:
             "SELECT epoch, max(seq) FROM record WHERE vehicle = ? GROUP BY epoch", (self._vehicle,)
         )
 
-    def new(self) -> list[str]:
-        """Tokens that came since the last call. Raises sqlite3.Error."""
+    def new(self, cid: str) -> list[str]:
+        """The tokens to one command that came since the last call, in order."""
         found = []
         epochs = self._db.execute(
             "SELECT DISTINCT epoch FROM span WHERE vehicle = ?", (self._vehicle,)
@@ -45,9 +43,6 @@ class Replies:
             for seq, vals in rows:
                 self._seen[epoch] = max(seq, self._seen.get(epoch, 0))
                 values = json.loads(vals)
-                if values.get(CID) == self._cid:
+                if values.get(CID) == cid:
                     found.append(str(values.get(TOKEN)))
         return found
-
-
-READ_ERRORS = (sqlite3.Error, schema.LedgerUnusable)
