@@ -11,8 +11,9 @@ from typing import Any
 
 from agent.alarms import Alarm, of
 from agent.commands.bundle import RecentLog
-from agent.commands.commander import Commander, Trust
+from agent.commands.commander import Commander
 from agent.commands.door import Door
+from agent.commands.gate import Trust
 from agent.commands.operations import GiveLocally, Vehicle, operations
 from agent.commands.replies import Signer
 from agent.commands.token import Key

@@ -13,13 +13,11 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
 
 from agent.alarms import Alarm, of
-from agent.commands import token
 from agent.commands.door import Bucket, Door
-from agent.commands.judge import Now, check_allowed, check_fresh, check_right
+from agent.commands.gate import Gate, Trust
 from agent.commands.operation import Operation, Outcome
 from agent.commands.refusal import Refused, Why
 from agent.commands.replies import CID, Signer, fitting, reply
@@ -29,18 +27,7 @@ from agent.store.journal import Entry, Journal, JournalRefuses
 log = logging.getLogger("brain.commands")
 
 PAUSE_S = 0.5
-MAX_RUNNING = 4
-ISSUER_BURST, ISSUER_RATE_HZ = 10.0, 1 / 60
-"""Ten commands at once, one a minute in the long run, for each issuer."""
 LOG_BURST, LOG_RATE_HZ = 5.0, 1 / 60
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """Whose commands count: keys by their ids, operations by role."""
-
-    keys: Mapping[str, token.Key]
-    roles: Mapping[str, Collection[str]]
 
 
 def nowhere(failpoint: str) -> None:
@@ -66,8 +53,6 @@ class Commander:
         failpoint: Callable[[str], None] = nowhere,
     ) -> None:
         """`say` hands a record to the pipeline, `told` hears when it is on flash."""
-        self.trust = trust
-        self._vehicle = vehicle
         self._door = door
         self._journal = journal
         self._signer = signer
@@ -77,7 +62,7 @@ class Commander:
         self._beat = beat
         self._tick = tick
         self._failpoint = failpoint
-        self._buckets: dict[str, Bucket] = {}
+        self._gate = Gate(vehicle, trust, journal, self._operations, utc_ms)
         self._log_bucket = Bucket(LOG_BURST, LOG_RATE_HZ)
         self._running: set[str] = set()
         self._over: queue.SimpleQueue[tuple[str, Outcome]] = queue.SimpleQueue()
@@ -99,9 +84,14 @@ class Commander:
         if self._thread.ident is not None:
             self._thread.join(2.0)
 
+    @property
+    def trust(self) -> Trust:
+        """Whose commands count just now."""
+        return self._gate.trust
+
     def trust_now(self, trust: Trust, topic: str) -> None:
         """From now on these keys count, and this topic. From any thread."""
-        self.trust, self._door.topic = trust, topic
+        self._gate.trust, self._door.topic = trust, topic
 
     def knock(self, topic: str, payload: bytes, retained: bool) -> None:
         """A message for us. From the network's thread; never blocks, never raises."""
@@ -149,6 +139,7 @@ class Commander:
 
     def recover(self) -> None:
         """What the last life left open. Call once, before the first `step`."""
+        self._date_journal()
         self._hear_ends()
         try:
             untold, intended = self._journal.untold(), self._journal.intended()
@@ -169,6 +160,7 @@ class Commander:
     def step(self) -> None:
         """All that is to be done just now."""
         self._tick()
+        self._date_journal()
         told = []
         while not self._told.empty():
             told.append(self._told.get())
@@ -187,6 +179,14 @@ class Commander:
                 log.debug("a command could not be judged", exc_info=True)
                 self._refuse(Refused(Why.MALFORMED, type(error).__name__))
 
+    def _date_journal(self) -> None:
+        """Note since when it remembers, as soon as a clock is known; not at the first command."""
+        if self._journal.born_s is None and (utc_ms := self._utc_ms()) is not None:
+            try:
+                self._journal.begin(utc_ms // 1000)
+            except JournalRefuses as error:
+                log.debug("%s", error)
+
     def _hear_ends(self) -> None:
         over = list(self._unwritten)
         self._unwritten.clear()
@@ -198,61 +198,25 @@ class Commander:
     def _take(self, message: bytes) -> None:
         """One message, from its signature to its intent."""
         try:
-            key, kid, claims = token.verify(message, self.trust.keys)
-            check_right(claims, key, self._vehicle)
-            now = self._now(claims.iss)
-            check_fresh(claims, now, self._journal.born_s or 0)
-            if self._journal.entry(claims.cid) is not None:
-                raise Refused(Why.REPLAYED, f"{claims.cid} was seen before")
-            if not self._bucket(claims.iss).take():
-                raise Refused(Why.QUOTA, f"too many commands of {claims.iss}")
+            admitted = self._gate.admit(message, len(self._running))
+            self._failpoint("verified")
+            self._journal.intend(admitted.entry, admitted.known_s)
         except Refused as error:
             self._refuse(error)
             return
         except JournalRefuses as error:
             self._refuse(Refused(Why.NOT_DURABLE, str(error)))
             return
-        self._failpoint("verified")
-        entry = Entry(claims.cid, claims.iss, claims.ctr, kid, claims.op, claims.args, claims.pur)
-        refused = self._allowed(claims, now)
-        if refused is not None:
-            entry = _refused(entry, refused)
-        try:
-            # Only a time that a clock confirms may hold back later commands.
-            known_s = 0 if now.utc_s is None else min(claims.iat, int(now.utc_s))
-            self._journal.intend(entry, known_s)
-        except JournalRefuses as error:
-            self._refuse(Refused(Why.NOT_DURABLE, str(error)))
-            return
         self._failpoint("intended")
-        if refused is not None:
-            self._refuse(refused)
+        entry = admitted.entry
+        if admitted.refused is not None:
+            self._refuse(admitted.refused)
             self._reply(entry.cid, Outcome("refused", entry.code, entry.text))
             return
         log.info(
-            "%s by %s (%s), %s: %s", claims.op, claims.iss, claims.role, claims.cid, claims.pur
+            "%s by %s (%s), %s: %s", entry.op, entry.issuer, entry.kid, entry.cid, entry.purpose
         )
-        self._begin(self._operations[claims.op], entry)
-
-    def _now(self, issuer: str) -> Now:
-        utc_ms = self._utc_ms()
-        if utc_ms is not None:
-            self._journal.begin(utc_ms // 1000)
-        utc_s = None if utc_ms is None else utc_ms / 1000
-        return Now(utc_s, self._journal.floor_s, self._journal.counter(issuer))
-
-    def _allowed(self, claims: token.Claims, now: Now) -> Refused | None:
-        limits = {name: operation.limits for name, operation in self._operations.items()}
-        try:
-            check_allowed(claims, self.trust.roles, limits, now)
-            self._operations[claims.op].check(claims.args)
-            if len(self._running) >= MAX_RUNNING:
-                return Refused(Why.BUSY, f"{MAX_RUNNING} commands are under way")
-        except Refused as error:
-            return error
-        except ValueError as error:
-            return Refused(Why.ARGUMENTS, str(error)[:200])
-        return None
+        self._begin(self._operations[entry.op], entry)
 
     def _begin(self, operation: Operation, entry: Entry) -> None:
         cid = entry.cid
@@ -288,15 +252,7 @@ class Commander:
         self._say(self._signer.record(said))
         self._failpoint("said")
 
-    def _bucket(self, issuer: str) -> Bucket:
-        return self._buckets.setdefault(issuer, Bucket(ISSUER_BURST, ISSUER_RATE_HZ))
-
     def _refuse(self, refused: Refused) -> None:
         self._door.count(refused.why)
         if self._log_bucket.take():
             log.warning("a command was refused: %s", refused, extra=of(Alarm.COMMAND_REFUSED))
-
-
-def _refused(entry: Entry, refused: Refused) -> Entry:
-    """Its arguments are of no use any more, and may be large."""
-    return replace(entry, args={}, state="refused", code=refused.why.value, text=refused.text)

@@ -13,8 +13,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.commands.commander import Commander, Trust
+from agent.commands.commander import Commander
 from agent.commands.door import Door
+from agent.commands.gate import Trust
 from agent.commands.judge import Limits
 from agent.commands.operation import Args, Finish, Operation, Outcome
 from agent.commands.replies import Signer

@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from simulator.broker import write_config
 from simulator.processes import Process, ask, free_port, listening, wait_for
@@ -78,6 +81,10 @@ class Fleet:
 
     def status(self) -> dict[str, Any]:
         return ask(self.directory / "run", "status") or {}
+
+    @property
+    def pid(self) -> int:
+        return int(self.status()["pid"])
 
     def commands(self) -> dict[str, Any]:
         return ask(self.directory / "run", "commands") or {}
@@ -215,3 +222,72 @@ def test_one_that_cuts_the_link_is_taken_back(fleet: Fleet) -> None:
     code, said = fleet.give("status")
     assert code == 0, said
     assert fleet.agent.said("is taken back")
+
+
+def test_a_start_that_the_change_prevents_takes_it_back(fleet: Fleet) -> None:
+    fleet.cloud.stop()  # nobody acknowledges
+    argv = ("config.set", "--set", "store.commit_interval_s=0.5")
+    fleet.cloud_line(
+        *("command", VEHICLE, *argv, "--key", str(fleet.directory / "ops.key"), "--no-wait"),
+        *("--purpose", "a test", "--port", str(fleet.port)),
+    )
+    file = fleet.directory / "conf.d" / "zz-remote.toml"
+    fleet.until(file.exists, "the change is written")
+    fleet.agent.kill()
+    file.write_text("[store]\ncommit_interval_s = 'broken'\n")
+    fleet.start_agent()
+    assert not file.exists()
+    assert fleet.agent.said("that is taken back")
+    fleet.cloud.start()
+    fleet.until(lambda: fleet.commands()["running"] == [], "the trial is over")
+    code, said = fleet.give("status")
+    assert code == 0, said
+
+
+def test_a_flood_from_a_hostile_broker_costs_nothing(fleet: Fleet) -> None:
+    """Thousands of replays, forgeries and shelf copies while telemetry goes on; memory is flat."""
+    code, said = fleet.give("status")
+    assert code == 0, said
+    heard: list[bytes] = []
+    topic = f"brain/v1/{VEHICLE}/dn/commands"
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="evil", protocol=mqtt.MQTTv5)
+    client.on_message = lambda _c, _d, message: heard.append(bytes(message.payload))
+    client.on_connect = lambda c, *_: c.subscribe(topic, qos=1)
+    client.connect("127.0.0.1", fleet.port)
+    client.loop_start()
+    try:
+        code, said = fleet.give("status")
+        assert code == 0 and heard, said
+        before_kb = resident_kb(fleet.pid)
+        done = fleet.commands()["done"]
+        own = heard[0]
+        batch = [own, own[:-9] + b"AAAAAAAAA", b"x" * 200_000, own.replace(b".", b"..", 1), b""]
+        sent, deadline = 0, time.monotonic() + 5.0
+        while time.monotonic() < deadline:
+            for message in batch:
+                client.publish(topic, message, qos=0)
+            sent += len(batch)
+            wait_for("the client has sent", lambda: len(client._out_packet) < 50)
+        client.publish(topic, own, qos=1, retain=True)
+        fleet.until(lambda: sum(fleet.commands()["refused"].values()) > 1_000, "they arrived")
+        counts = fleet.commands()["refused"]
+        assert counts["flood"] > 100 and counts["too_large"] > 100, counts
+        assert fleet.commands()["done"] == done
+        assert resident_kb(fleet.pid) - before_kb < 12_000
+        assert fleet.status()["uplink"]["state"] == "up"
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    # The shelf copy comes at each new connection.
+    fleet.agent.kill()
+    fleet.start_agent()
+    fleet.until(lambda: fleet.commands()["refused"].get("retained"), "the copy on the shelf")
+    code, said = fleet.give("status")
+    assert code == 0, said
+
+
+def resident_kb(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise AssertionError(pid)

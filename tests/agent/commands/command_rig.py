@@ -11,8 +11,9 @@ from typing import Any
 from signing import NOW_S, TRUST, VEHICLE
 
 from agent.commands import strict_json
-from agent.commands.commander import Commander, Trust, nowhere
+from agent.commands.commander import Commander, nowhere
 from agent.commands.door import Door
+from agent.commands.gate import Trust
 from agent.commands.judge import Limits
 from agent.commands.operation import Args, Finish, Operation, Outcome, exactly
 from agent.commands.replies import CID, TOKEN, Signer
@@ -80,7 +81,7 @@ class Vehicle:
     def send(self, message: bytes, *, topic: str = TOPIC, retained: bool = False) -> None:
         """A message arrives and all that follows is done; ten seconds pass."""
         self.seconds += 10.0
-        for bucket in self.commander._buckets.values():
+        for bucket in self.commander._gate.buckets.values():
             bucket._level = 10.0
         self.commander.knock(topic, message, retained)
         self.settle()

@@ -9,7 +9,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.commands.commander import Trust
+from agent.commands.gate import Trust
 from agent.commands.token import Key
 
 VEHICLE = "bus-1"
