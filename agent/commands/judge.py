@@ -72,14 +72,11 @@ def check_allowed(
         raise Refused(Why.ROLE, f"role {claims.role} may not give {claims.op}")
     if claims.exp - claims.iat > limits.life_s:
         raise Refused(Why.LIFETIME, f"{claims.op} may be valid for {limits.life_s} s")
-    if now.floor_s - SKEW_S > claims.exp:
+    utc_s = max(now.utc_s or 0.0, now.floor_s)
+    if utc_s > claims.exp:
         raise Refused(Why.EXPIRED, "its time is over")
     if now.utc_s is None:
         if not limits.without_clock:
             raise Refused(Why.NO_CLOCK, "this vehicle does not know what time it is")
-        return
-    utc_s = max(now.utc_s, now.floor_s)
-    if utc_s > claims.exp:
-        raise Refused(Why.EXPIRED, "its time is over")
-    if utc_s < claims.nbf - SKEW_S:
+    elif utc_s < claims.nbf - SKEW_S:
         raise Refused(Why.NOT_YET_VALID, "its time has not come")

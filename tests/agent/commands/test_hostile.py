@@ -376,6 +376,20 @@ def test_as_many_as_the_box_can_for_five_seconds(vehicle: Vehicle) -> None:
     assert vehicle.refused()["flood"] > sent * 0.9
 
 
+def test_the_door_lets_a_few_through_and_then_some_a_second(vehicle: Vehicle) -> None:
+    def looked_at(n: int) -> int:
+        before = vehicle.refused().get("malformed", 0)
+        for _ in range(n):
+            vehicle.commander.knock(TOPIC, b"x", False)
+            vehicle.settle()
+        return vehicle.refused()["malformed"] - before
+
+    assert looked_at(100) == 20
+    vehicle.seconds += 3.0
+    assert looked_at(100) == 6
+    assert vehicle.refused()["flood"] == 174
+
+
 def test_quota_of_an_issuer(vehicle: Vehicle) -> None:
     for _ in range(15):
         vehicle.seconds += 10.0
