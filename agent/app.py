@@ -156,7 +156,7 @@ class Coordinator:
         self.uplink = self._new_uplink(uplink_settings(config))
         self._control = Control(
             doors["control"],
-            {**view.answers(), "commands": lambda request: self._commanding.status()},
+            {**view.answers(), **self._commanding.answers()},
             self.board,
             self._declared.unit,
             self.utc,
@@ -303,6 +303,8 @@ class Coordinator:
         queued = sum(counters.nbytes for counters in self.pipeline.counters.values())
         now_ms = clock.boottime_ms()
         self.pipeline.state(self_report(now_ms, self.uptime_s(), queued, connected))
+        if self._commanding.retry(self.config):
+            self._replace_uplink(uplink_settings(self.config))
 
     def _status_line(self) -> str:
         queued = sum(c.queued for c in self.pipeline.counters.values())

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.alarms import Alarm, of
-from agent.commands.bundle import RecentLog
+from agent.clock import boottime_ms
+from agent.commands import bundle
 from agent.commands.commander import Commander
 from agent.commands.door import Door
 from agent.commands.gate import Trust
@@ -60,7 +61,7 @@ class Commanding:
         reload: Reload,
     ) -> None:
         """`beat` enters the thread into the supervision; the first six see agent.commands."""
-        spoken = RecentLog()
+        spoken = bundle.RecentLog()
         logging.getLogger().addHandler(spoken)
         self._directory = directory
         self._remote = remote
@@ -120,6 +121,13 @@ class Commanding:
         self._commander, self._trial = commander, trial
         commander.start()
 
+    def retry(self, config: Config) -> bool:
+        """Try again what failed before; whether there is somebody to listen now."""
+        if self.problem is None:
+            return False
+        self.apply(config)
+        return self.problem is None and self.ear is not None
+
     @property
     def ear(self) -> Callable[[str, bytes, bool], None] | None:
         """Who hears commands, None where nobody may give any."""
@@ -136,12 +144,22 @@ class Commanding:
         if self._trial is not None:
             self._trial.acked()
 
+    def answers(self) -> dict[str, Callable[[Mapping[str, object]], object]]:
+        """The verbs of control.sock."""
+        return {"commands": lambda request: self.status(), "bundle": lambda request: self.bundle()}
+
     def status(self) -> dict[str, object]:
         """For `brain commands`."""
         if self._commander is None:
             return {"state": "off", "problem": self.problem}
         state = "on" if self._commander.trust.keys else "off"
         return {"state": state, "problem": self.problem, **self._commander.status()}
+
+    def bundle(self) -> dict[str, object]:
+        """Write a support archive for somebody at this computer. Raises OSError."""
+        of = self._vehicle
+        path = bundle.write(of.spool, f"bundle-{boottime_ms()}", of.parts(), of.log)
+        return {"path": str(path), "size": path.stat().st_size}
 
     def stop(self) -> None:
         """End the thread; what is under way is answered in the next life."""

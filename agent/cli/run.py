@@ -30,13 +30,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.places()
     options = parser.parse_args(arguments)
     try:
-        config, where = prepare(options.config, options.run_dir, options.state_dir)
-    except ConfigInvalid as error:
-        if not took_back(options.config):
-            if "LISTEN_PID" not in os.environ:
+        try:
+            config, where = prepare(options.config, options.run_dir, options.state_dir)
+        except ConfigInvalid as error:
+            if not mended(options.config, error):
                 raise
-            return refuse_slowly(error)
-        config, where = prepare(options.config, options.run_dir, options.state_dir)
+            config, where = prepare(options.config, options.run_dir, options.state_dir)
+    except ConfigInvalid as error:
+        if "LISTEN_PID" not in os.environ:
+            raise
+        return refuse_slowly(error)
 
     from agent.app import serve
     from agent.cli.candidate import judge
@@ -55,21 +58,30 @@ def main(arguments: Sequence[str]) -> int:
         raise CliError(f"brain run: {error}", DEGRADED) from error
 
 
-def took_back(file: Path) -> bool:
-    """Whether a configuration on trial was to blame, and is as it was before now."""
+def mended(file: Path, error: ConfigInvalid) -> bool:
+    """Whether it was a change that came as a command, and that is out of the way now.
+
+    One on trial is taken back; one that is damaged, as flash may be, is put aside.
+    """
     from agent.commands.settable import FILE
     from agent.commands.trial import put_back
 
+    log = logging.getLogger("brain")
+    remote = file.absolute().parent / DROP_INS / FILE
+    about = of(Alarm.CONFIG_ROLLED_BACK)
     try:
-        back = put_back(file.absolute().parent / DROP_INS / FILE)
-    except OSError:
-        return False
-    if back:
-        logging.getLogger("brain").error(
-            "configuration refused with a change on trial: that is taken back",
-            extra=of(Alarm.CONFIG_ROLLED_BACK),
-        )
-    return back
+        if put_back(remote):
+            log.error("configuration refused with a change on trial: taken back", extra=about)
+            return True
+        if remote.exists() and all(Path(p.file) == remote for p in error.problems):
+            for text in log_lines(error.problems):
+                log.error("configuration refused: %s", text, extra=about)
+            log.error("%s is put aside, all goes on without it", remote, extra=about)
+            remote.replace(remote.with_suffix(".damaged"))
+            return True
+    except OSError as trouble:
+        log.error("%s: %s", remote, trouble.strerror)
+    return False
 
 
 def refuse_slowly(error: ConfigInvalid) -> int:

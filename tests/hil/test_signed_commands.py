@@ -152,6 +152,17 @@ def test_operations_and_refusals_from_end_to_end(fleet: Fleet) -> None:
     )
     assert shown.returncode == 0, shown.stderr
     assert "1 role" in shown.stdout and "ops, operator: may" in shown.stdout
+    line[-2:] = ["bundle", "--out", str(fleet.directory / "support.tar.gz"), "--run-dir"]
+    shown = subprocess.run(
+        [*line, str(fleet.directory / "run"), "--config", str(fleet.config)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        timeout=30,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert tarfile.is_tarfile(fleet.directory / "support.tar.gz")
 
 
 def test_a_driver_is_restarted(fleet: Fleet) -> None:
@@ -237,7 +248,7 @@ def test_a_start_that_the_change_prevents_takes_it_back(fleet: Fleet) -> None:
     file.write_text("[store]\ncommit_interval_s = 'broken'\n")
     fleet.start_agent()
     assert not file.exists()
-    assert fleet.agent.said("that is taken back")
+    assert fleet.agent.said("taken back")
     fleet.cloud.start()
     fleet.until(lambda: fleet.commands()["running"] == [], "the trial is over")
     code, said = fleet.give("status")
