@@ -36,15 +36,16 @@ class Signer:
 
     def __init__(self, vehicle: str, pem: bytes) -> None:
         """Raises ValueError where `pem` is no Ed25519 private key in PEM."""
-        from joserfc.errors import JoseError
-        from joserfc.jwk import OKPKey
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
         try:
-            self._key = OKPKey.import_key(pem)
-        except (JoseError, ValueError, TypeError) as error:
+            key = load_pem_private_key(pem, None)
+        except (ValueError, TypeError) as error:
             raise ValueError("expected an Ed25519 private key in PEM") from error
-        if self._key.as_dict().get("crv") != "Ed25519" or not self._key.is_private:
+        if not isinstance(key, Ed25519PrivateKey):
             raise ValueError("expected an Ed25519 private key in PEM")
+        self._key = key
         self._vehicle = vehicle
 
     @classmethod
@@ -55,15 +56,14 @@ class Signer:
     @property
     def public(self) -> str:
         """The public key as base64url: what the far end checks replies with."""
-        return str(self._key.as_dict(private=False)["x"])
+        return _base64url(self._key.public_key().public_bytes_raw())
 
     def record(self, said: Mapping[str, Any]) -> Record:
         """A reply as a record; `said` is its payload, `cid` among it."""
-        from joserfc import jws
-
         header = {"alg": "Ed25519", "typ": TYPE, "kid": self._vehicle}
-        payload = json.dumps({"v": 1, "veh": self._vehicle, **said}, separators=(",", ":"))
-        token = jws.serialize_compact(header, payload, self._key, algorithms=["Ed25519"])
+        payload = {"v": 1, "veh": self._vehicle, **said}
+        signed = ".".join(_base64url(_encode(part).encode()) for part in (header, payload))
+        token = f"{signed}.{_base64url(self._key.sign(signed.encode()))}"
         values = {CID: str(said["cid"]), TOKEN: token}
         return Record(SOURCE, boottime_ms(), values, kind=Kind.REPLY)
 
@@ -106,8 +106,18 @@ def _own(path: Path) -> bytes:
     return pem
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
 def fitting(result: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A result that a reply can carry; of one that is too large its size alone."""
+    """A result that a reply can carry; of one that is too large or no JSON that alone."""
     found = dict(result or {})
-    size = len(base64.urlsafe_b64encode(json.dumps(found).encode())) * 3 // 4
+    try:
+        size = len(_encode(found))
+    except (ValueError, TypeError, RecursionError):
+        return {"omitted": "no JSON"}
     return found if size <= MAX_RESULT else {"omitted_bytes": size}
