@@ -11,6 +11,7 @@ import queue
 import select
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,8 @@ from agent import clock
 from agent.alarms import Alarm, of
 from agent.arbitration import apply, arbiter
 from agent.board import Board
+from agent.commanding import Commanding, Remote
+from agent.commands.replies import REPLY
 from agent.config import Config, ConfigInvalid, SecretUnavailable
 from agent.config_problems import log_lines
 from agent.control import Control
@@ -57,7 +60,12 @@ class Coordinator:
     """All parts of `brain run`."""
 
     def __init__(
-        self, config: Config, run_dir: Path, state_dir: Path, reread: Callable[[], Config]
+        self,
+        config: Config,
+        run_dir: Path,
+        state_dir: Path,
+        reread: Callable[[], Config],
+        remote: Remote,
     ) -> None:
         """`reread` reads the configuration again at a reload. Raises ConfigInvalid."""
         self.started = time.monotonic()
@@ -67,6 +75,7 @@ class Coordinator:
         self._waker = Waker()
         self._ending = self._reloading = False
         self.refused: Sequence[str] = ()
+        self._ask_reload: deque[Callable[[Sequence[str]], None]] = deque()
         self._table = Supervision()
         self.boot = clock.boot_id()
         self.directory = state_dir
@@ -77,7 +86,7 @@ class Coordinator:
         self.catalogue = Catalogue()
         self.thin = Thin()
         self._declared = Declared(self.catalogue, self.thin)
-        self._declared.restore(self.outbox.catalogue(), SOURCE, (AGENT, ARBITRATED))
+        self._declared.restore(self.outbox.catalogue(), SOURCE, (AGENT, ARBITRATED, REPLY))
         rows = [*self.outbox.offsets()]
         if all(row.boot != self.boot for row in rows):
             rows.append(clock.system_offset(self.boot))
@@ -98,7 +107,6 @@ class Coordinator:
             spool=self.spool,
         )
         commands.open(self.ingest.send, self.ingest.connected)
-        self.uplink = self._new_uplink(uplink_settings(config))
         self.pipeline = Pipeline(
             self.outbox,
             self.boot,
@@ -129,9 +137,27 @@ class Coordinator:
             self.uptime_s,
             self.utc,
         )
+        view = View(parts)
+        self._commanding = Commanding(
+            state_dir,
+            remote,
+            status=lambda: view.report("status"),
+            parts=view.support,
+            give=commands.give,
+            send=self.ingest.send,
+            sources=self.ingest.connected,
+            pid=self.pipeline.drivers.pid,
+            say=self.pipeline.state,
+            utc_ms=lambda: clock.utc_ms(self.clock.rows, self.boot, clock.boottime_ms()),
+            beat=lambda: self._table.loop("commands", 60.0),
+            reload=self._reload_for,
+        )
+        self.pipeline.written = self._commanding.written
+        self._commanding.apply(config)
+        self.uplink = self._new_uplink(uplink_settings(config))
         self._control = Control(
             doors["control"],
-            View(parts).answers(),
+            {**view.answers(), **self._commanding.answers()},
             self.board,
             self._declared.unit,
             self.utc,
@@ -169,6 +195,7 @@ class Coordinator:
         failed = self._watch()
         self._notifier.send(STOPPING=1)
         self.ingest.stop()
+        self._commanding.stop()
         ended = self.pipeline.stop(STOP_S)
         self.uplink.stop()
         self._control.stop()
@@ -238,10 +265,19 @@ class Coordinator:
                 self.config.store.commit_interval_s, self.config.store.alarm_commit_ms / 1000
             )
             apply(self.config.arbitration, self.arbiter, self.clock)
+            self._commanding.apply(self.config)
             if changes.uplink:
                 self._replace_uplink(settings)
             log.info("configuration read again: %s", changes, extra=of(Alarm.CONFIG_APPLIED))
+        while self._ask_reload:
+            self._ask_reload.popleft()(self.refused)
         self._notifier.send(READY=1, STATUS=self._status_line())
+
+    def _reload_for(self, answer: Callable[[Sequence[str]], None]) -> None:
+        """Reload soon and tell `answer` what was wrong. From any thread."""
+        self._ask_reload.append(answer)
+        self._reloading = True
+        self._waker.wake()
 
     def _new_uplink(self, settings: UplinkConfig) -> Uplink:
         return Uplink(
@@ -258,6 +294,7 @@ class Coordinator:
             accounting=Accounting(budget_settings(self.config), self.directory, self._utc_now_ms),
             certificates_utc_ms=self._certificates_utc_ms,
             spool=self.spool,
+            ear=self._commanding.ear,
         )
 
     def _certificates_utc_ms(self) -> int | None:
@@ -279,6 +316,8 @@ class Coordinator:
         queued = sum(counters.nbytes for counters in self.pipeline.counters.values())
         now_ms = clock.boottime_ms()
         self.pipeline.state(self_report(now_ms, self.uptime_s(), queued, connected))
+        if self._commanding.retry(self.config):
+            self._replace_uplink(uplink_settings(self.config))
 
     def _status_line(self) -> str:
         queued = sum(c.queued for c in self.pipeline.counters.values())
@@ -292,15 +331,22 @@ class Coordinator:
 
     def _acknowledge(self, epoch: str, ranges: Sequence[Range]) -> None:
         self.pipeline.acknowledge(epoch, ranges)
+        self._commanding.acked()
 
     def _refuse(self, head: RowHead, reason: str) -> None:
         self.pipeline.refuse(head, reason)
 
 
-def serve(config: Config, run_dir: Path, state_dir: Path, reread: Callable[[], Config]) -> int:
+def serve(
+    config: Config,
+    run_dir: Path,
+    state_dir: Path,
+    reread: Callable[[], Config],
+    remote: Remote,
+) -> int:
     """`brain run`: the coordinator until SIGTERM; `reread` reads the configuration again.
 
     Raises OutboxLocked where another coordinator owns `state_dir`, StoreTooNew where a newer agent
     wrote it.
     """
-    return Coordinator(config, run_dir, state_dir, reread).run()
+    return Coordinator(config, run_dir, state_dir, reread, remote).run()

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from agent.config_arbitration import contradictions, unknown_sources
+from agent.config_command_keys import command_problems
 from agent.config_drivers import driver_config, driver_sections, validate_driver
 from agent.config_files import (
     DEFAULT_FILE,
@@ -117,6 +118,7 @@ def load(
         heading = config.arbitration.heading
         problems += contradictions(tree, heading.moving_kmh, heading.standing_kmh)
         loaded.notes += unknown_sources(tree, sections)
+        problems += command_problems(tree, config.commands)
     _check_profile(loaded)
     _check_secrets(loaded, os.environ if environ is None else environ)
     order = {str(path): at for at, path in enumerate(tree.files)}

@@ -26,7 +26,11 @@ PATH_KEYS: tuple[KeyPath, ...] = (
     ("uplink", "key_file"),
 )
 """Relative paths in these keys start at the folder of the file that states them."""
-SECRET_KEYS: tuple[KeyPath, ...] = (("uplink", "username"), ("uplink", "password"))
+SECRET_KEYS: tuple[KeyPath, ...] = (
+    ("uplink", "username"),
+    ("uplink", "password"),
+    ("commands", "reply_key"),
+)
 _FILE = "file:"
 
 
@@ -101,9 +105,10 @@ def read(main: Path, contents: Mapping[Path, str] | None = None) -> Tree:
     contents = contents or {}
     parts = [_parse(tree, main, contents)]
     try:
-        drop_ins = sorted((main.parent / DROP_INS).glob("*.toml"))
+        found = set((main.parent / DROP_INS).glob("*.toml"))
     except OSError:
-        drop_ins = []
+        found = set()
+    drop_ins = sorted(found | {path for path in contents if path.parent == main.parent / DROP_INS})
     parts += [_parse(tree, path, contents) for path in drop_ins]
     for part in parts:
         _merge(tree, part)
@@ -199,7 +204,7 @@ def _overlay(tree: Tree) -> Path | None:
 
 def _make_absolute(tree: Tree) -> None:
     """Relative paths count from the file that states them, not from where a process starts."""
-    for path in (*PATH_KEYS, *SECRET_KEYS):
+    for path in (*PATH_KEYS, *SECRET_KEYS, *command_keys(tree)):
         value = tree.get(path)
         if not isinstance(value, str) or not value:
             continue
@@ -210,6 +215,17 @@ def _make_absolute(tree: Tree) -> None:
             table[path[-1]] = str(start / value)
         elif value.startswith(_FILE):
             table[path[-1]] = _FILE + str(start / value.removeprefix(_FILE))
+
+
+def command_keys(tree: Tree) -> list[KeyPath]:
+    """The keys that state the public keys of commands."""
+    keys = tree.get(("commands", "keys"))
+    names = (
+        [name for name, table in keys.items() if isinstance(table, dict)]
+        if (isinstance(keys, dict))
+        else []
+    )
+    return [("commands", "keys", name, "key") for name in names]
 
 
 def leaves(values: Mapping[str, Any], path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent.config_budget import BudgetSection
+from agent.config_commands import Commands
 from agent.profiles import ProfileName
 
 _PathText = Annotated[str, Field(max_length=4096)]
@@ -330,6 +331,7 @@ class Config(_Section):
     uplink: Uplink = Uplink()
     arbitration: Arbitration = Arbitration()
     budget: BudgetSection = BudgetSection()
+    commands: Commands = Commands()
     drivers: Annotated[
         dict[str, dict[str, Any]], Field(description="One table [drivers.NAME] a driver.")
     ] = {}

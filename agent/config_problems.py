@@ -115,6 +115,8 @@ def node_at(schema: Mapping[str, Any], path: KeyPath) -> Mapping[str, Any]:
             below = node.get("items")
         else:
             below = node.get("properties", {}).get(key, node.get("additionalProperties"))
+            # Tables whose names follow a pattern are all alike.
+            below = next(iter(node.get("patternProperties", {}).values()), below)
         if not isinstance(below, Mapping):
             return {}
         node = _follow(schema, below)

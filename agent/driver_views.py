@@ -28,6 +28,11 @@ class DriverView:
 class DriverViews(dict[str, DriverView]):
     """By source; a driver that left stays, not connected."""
 
+    def pid(self, source: str) -> int | None:
+        """The process of a driver, None where it is not connected."""
+        view = self.get(source)
+        return view.pid if view is not None and view.connected else None
+
     def note(self, item: Arrival | Joined | Left | Reported) -> None:
         """Take in one message of the door."""
         view = self.setdefault(item.source, DriverView())

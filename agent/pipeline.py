@@ -93,6 +93,8 @@ class Pipeline:
         self.problem: str | None = None
         """Why commits fail just now, None where they work."""
         self.failure: BaseException | None = None
+        self.written: Callable[[Sequence[Record]], None] = lambda records: None
+        """Told of the records of each commit; set it before the start. Must not block."""
 
     def start(self) -> None:
         """Start the thread."""
@@ -236,6 +238,7 @@ class Pipeline:
         self._salvaging = self._outbox.work_left()
         for source, mark in change.marks.items():
             self._durable(source, mark)
+        self.written(change.records)
         self._committed()
 
     def _gather(self) -> Change:

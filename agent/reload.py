@@ -41,7 +41,7 @@ class Changes:
     @property
     def uplink(self) -> bool:
         """Whether the session with the broker has to begin anew."""
-        return any(key.startswith(("uplink.", "budget.")) for key in self.applied)
+        return any(key.startswith(("uplink.", "budget.", "commands.")) for key in self.applied)
 
     def __str__(self) -> str:
         """For the log."""

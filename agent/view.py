@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from agent import clock
 from agent.config import Config
@@ -56,6 +59,26 @@ class View:
             "signals": self.signals,
             "budget": self.budget,
             "explain": self.explain,
+        }
+
+    def report(self, verb: str) -> Mapping[str, Any]:
+        """The answer to a verb that wants no arguments."""
+        answer = self.answers()[verb]({})
+        assert isinstance(answer, Mapping)
+        return answer
+
+    def support(self) -> Mapping[str, object]:
+        """What goes into the support archive."""
+        config = self._of.config().model_dump(by_alias=True)
+        return {
+            "status": self.report("status"),
+            "audit": self.report("audit"),
+            "configuration": config,
+            "host": {
+                "python": sys.version,
+                "machine": platform.machine(),
+                "os": platform.release(),
+            },
         }
 
     def explain(self, request: Mapping[str, object]) -> object:

@@ -26,6 +26,16 @@ def need(prefix: str, vehicle: str) -> str:
     return f"{prefix}/v1/{vehicle}/dn/need"
 
 
+def commands(prefix: str, vehicle: str) -> str:
+    """Where a vehicle hears signed commands."""
+    return f"{prefix}/v1/{vehicle}/dn/commands"
+
+
+def status(prefix: str, vehicle: str) -> str:
+    """Where a vehicle says that it is there."""
+    return f"{prefix}/v1/{vehicle}/up/{STATUS}"
+
+
 def parse(prefix: str, topic: str) -> tuple[str, str]:
     """(vehicle, what follows `up/`) of a topic. ValueError if it is not one of an uplink."""
     head = f"{prefix}/v1/"

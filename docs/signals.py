@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import registry
+from agent.commands.replies import REPLY
 from agent.health import AGENT
 from agent.processors.arbitrated import ARBITRATED
 from agent.sdk import Driver, Group, Keep, Signal, State
@@ -78,7 +79,7 @@ def page() -> str:
             parts += _fms(registry.load(name))
         else:
             parts += [_plain(group) for group in registry.load(name).groups]
-    parts += ["## The agent itself\n", _plain(ARBITRATED), _plain(AGENT)]
+    parts += ["## The agent itself\n", _plain(ARBITRATED), _plain(AGENT), _plain(REPLY)]
     return "\n".join(parts)
 
 

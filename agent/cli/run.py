@@ -14,7 +14,7 @@ from agent.cli.exits import DEGRADED, INVALID, CliError
 from agent.cli.logs import configure
 from agent.cli.places import Places, places
 from agent.config import Config, ConfigInvalid, Loaded, load
-from agent.config_files import SECRET_KEYS
+from agent.config_files import DROP_INS, SECRET_KEYS
 from agent.config_places import PlaceUnusable, make_run_directory, make_state_directory
 from agent.config_problems import log_lines
 from agent.config_secrets import SecretUnavailable, reveal
@@ -30,19 +30,58 @@ def main(arguments: Sequence[str]) -> int:
     parser.places()
     options = parser.parse_args(arguments)
     try:
-        config, where = prepare(options.config, options.run_dir, options.state_dir)
+        try:
+            config, where = prepare(options.config, options.run_dir, options.state_dir)
+        except ConfigInvalid as error:
+            if not mended(options.config, error):
+                raise
+            config, where = prepare(options.config, options.run_dir, options.state_dir)
     except ConfigInvalid as error:
         if "LISTEN_PID" not in os.environ:
             raise
         return refuse_slowly(error)
 
     from agent.app import serve
+    from agent.cli.candidate import judge
+    from agent.commanding import Remote
+    from agent.commands.settable import FILE
     from agent.store.rows import OutboxFull, OutboxLocked, OutboxTooNew
 
     try:
-        return serve(config, where.run_dir, where.state_dir, lambda: reread(options.config))
+        main_file = options.config.absolute()
+        remote = Remote(
+            main_file.parent / DROP_INS / FILE,
+            lambda file, text: judge(main_file, file, text),
+        )
+        return serve(config, where.run_dir, where.state_dir, lambda: reread(options.config), remote)
     except (OutboxFull, OutboxLocked, OutboxTooNew, SecretUnavailable, OSError) as error:
         raise CliError(f"brain run: {error}", DEGRADED) from error
+
+
+def mended(file: Path, error: ConfigInvalid) -> bool:
+    """Whether it was a change that came as a command, and that is out of the way now.
+
+    One on trial is taken back; one that is damaged, as flash may be, is put aside.
+    """
+    from agent.commands.settable import FILE
+    from agent.commands.trial import put_back
+
+    log = logging.getLogger("brain")
+    remote = file.absolute().parent / DROP_INS / FILE
+    about = of(Alarm.CONFIG_ROLLED_BACK)
+    try:
+        if put_back(remote):
+            log.error("configuration refused with a change on trial: taken back", extra=about)
+            return True
+        if remote.exists() and all(Path(p.file) == remote for p in error.problems):
+            for text in log_lines(error.problems):
+                log.error("configuration refused: %s", text, extra=about)
+            log.error("%s is put aside, all goes on without it", remote, extra=about)
+            remote.replace(remote.with_suffix(".damaged"))
+            return True
+    except OSError as trouble:
+        log.error("%s: %s", remote, trouble.strerror)
+    return False
 
 
 def refuse_slowly(error: ConfigInvalid) -> int:

@@ -18,6 +18,8 @@ COMMANDS = {
     "status": "agent.cli.status:status",
     "audit": "agent.cli.audit:audit",
     "budget": "agent.cli.budget:budget",
+    "commands": "agent.cli.commands:commands",
+    "bundle": "agent.cli.bundle:bundle",
     "watch": "agent.cli.watch:watch",
     "explain": "agent.cli.explain:explain",
     "signals": "agent.cli.signals:signals",

@@ -84,6 +84,10 @@ class Arrived:
     topic: str = ""
 
 
+Ear = Callable[[str, bytes, bool], None]
+"""Hears commands: topic, the first MAX_COMMAND bytes, whether retained. Never blocks or raises."""
+MAX_COMMAND = 8_193
+
 Event = Connected | Lost | Confirmed | Arrived | Literal["wake"]
 Events = queue.Queue[Event]
 
@@ -104,7 +108,8 @@ class Endpoint:
     """A broker, our name there, our birth and last will.
 
     `certificates_utc_ms`: the UTC in ms at which its certificate is to be judged, None: the system
-    clock's. `wire` is told what the connections cost.
+    clock's. `wire` is told what the connections cost. `ear` hears commands; None: nobody is
+    subscribed to them.
     """
 
     config: UplinkConfig
@@ -116,6 +121,8 @@ class Endpoint:
     will: bytes
     certificates_utc_ms: Callable[[], int | None] = lambda: None
     wire: Wire = field(default_factory=Wire)
+    commands_topic: str = ""
+    ear: Ear | None = None
 
     @classmethod
     def of(
@@ -125,6 +132,7 @@ class Endpoint:
         epoch: str,
         boot: str,
         certificates_utc_ms: Callable[[], int | None] = lambda: None,
+        ear: Ear | None = None,
     ) -> Endpoint:
         """The endpoint of a vehicle. The client id is the vehicle's alone."""
 
@@ -141,6 +149,8 @@ class Endpoint:
             birth=status(True),
             will=status(False),
             certificates_utc_ms=certificates_utc_ms,
+            commands_topic=topics.commands,
+            ear=ear,
         )
 
     @property

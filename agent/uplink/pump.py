@@ -31,6 +31,7 @@ from agent.uplink.endpoint import (
     Arrived,
     Confirmed,
     Connected,
+    Ear,
     Endpoint,
     Event,
     Events,
@@ -75,20 +76,21 @@ class Uplink:
         catalogue: Catalogue | None = None,
         accounting: Accounting | None = None,
         spool: Spool | None = None,
+        ear: Ear | None = None,
     ) -> None:
         """`reader` is called on the pump's thread. `acked` and `refuse` never block.
 
         `certificates_utc_ms`: see Endpoint; called on the dialler's thread. `catalogue`: what
         batches may refer to instead of naming it; None: nothing. `accounting` counts the bytes and
         keeps the budget; None: nobody does. `spool` holds the files that records name; None: there
-        are none.
+        are none. `ear` hears commands; None: nobody listens to any.
         """
         self._config = config
         self._topics = Topics(config.prefix, vehicle)
         self._acked = acked
         self._beat = beat
         self._events: Events = queue.Queue(MAX_EVENTS)
-        endpoint = Endpoint.of(config, self._topics, epoch, boot, certificates_utc_ms)
+        endpoint = Endpoint.of(config, self._topics, epoch, boot, certificates_utc_ms, ear)
         self._accounting = accounting or Accounting(BudgetConfig(), None)
         self._budget: Budget = UNLIMITED
         self._dialler = Dialler(replace(endpoint, wire=self._accounting.wire), self._events)

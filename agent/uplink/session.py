@@ -26,6 +26,7 @@ from agent.uplink.client import MAX_PACKET, Client, make
 from agent.uplink.endpoint import (
     CANNOT_SERVE,
     FULL_TERMS,
+    MAX_COMMAND,
     Arrived,
     Confirmed,
     Connected,
@@ -168,14 +169,17 @@ class Session:
 
     def _subscribe(self, client: Client) -> None:
         where, topic = self._endpoint.address, self._endpoint.acks_topic
-        client.subscribe([(topic, 1), (self._endpoint.need_topic, 1)])
+        wanted = [(topic, 1), (self._endpoint.need_topic, 1)]
+        if self._endpoint.ear is not None:
+            wanted.append((self._endpoint.commands_topic, 1))
+        client.subscribe(wanted)
         if not client.serve_until(lambda: client.suback is not None, self._stop):
             raise Refused(
                 f"{where} closed the connection or gave no answer to the subscription to "
                 f"{topic}; the broker's rules must allow it",
                 why=Why.DENIED,
             )
-        # A broker whose rules know nothing of files costs the files only.
+        # A broker whose rules know nothing of files or commands costs these only.
         if not client.suback or client.suback[0].is_failure:
             raise Refused(
                 f"{where} does not allow the subscription to {topic}: without "
@@ -285,11 +289,18 @@ class Session:
         self._put(Confirmed(self._generation, mid, int(reason.value)))
 
     def _on_message(self, _c: Any, _u: Any, message: mqtt.MQTTMessage) -> None:
-        if self._events.qsize() >= MAX_ARRIVALS:
-            self.dropped_events += 1
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
             return
-        with contextlib.suppress(UnicodeDecodeError):
-            self._put(Arrived(bytes(message.payload), message.topic))
+        if topic.endswith("/commands"):
+            # Past the pump's queue: a flood of them must not cost an ack.
+            if self._endpoint.ear is not None:
+                self._endpoint.ear(topic, bytes(message.payload[:MAX_COMMAND]), message.retain)
+        elif self._events.qsize() < MAX_ARRIVALS:
+            self._put(Arrived(bytes(message.payload), topic))
+        else:
+            self.dropped_events += 1
 
     def _put(self, event: Confirmed | Arrived) -> None:
         try:

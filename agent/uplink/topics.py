@@ -92,6 +92,11 @@ class Topics:
         return self.down("need")
 
     @property
+    def commands(self) -> str:
+        """Signed commands."""
+        return self.down("commands")
+
+    @property
     def acks(self) -> str:
         """Application acks: what the cloud has on its own disk."""
         return self.down("acks")

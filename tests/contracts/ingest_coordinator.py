@@ -36,7 +36,8 @@ class Journal:
     def __init__(self, path: Path) -> None:
         whole = path.read_bytes() if path.exists() else b""
         whole = whole[: whole.rfind(b"\n") + 1]
-        path.write_bytes(whole)
+        path.touch()
+        os.truncate(path, len(whole))  # at no moment less than that: a kill may come here too
         self.marks: dict[str, Mark] = {}
         for line in whole.splitlines():
             for source, (stream, upto) in json.loads(line)["marks"].items():
