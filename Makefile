@@ -18,6 +18,7 @@ SIMULATE ?= --duration $(DURATION) --seed 7 --fault no_network@20+15 --fault dri
 help:
 	@echo "make simulate   a simulated bus, its broker and its cloud end on this machine: $(DURATION) s, then the books"
 	@echo "make test       all tests that finish within minutes"
+	@echo "make faults     all fault tests of docs/faults.md, and faults-report.json"
 	@echo "make test-rig   all tests in a guest with a kernel of its own: power cuts, SocketCAN, systemd, 3G"
 	@echo "make rig-kernel a kernel for what Debian's lacks there: ISO-TP, V4L2, USB, GPIO, TPM"
 	@echo "make check      ruff, mypy --strict, import rules, systemd units"
@@ -73,8 +74,14 @@ packages:
 				>/dev/null 2>&1 </dev/null || true; \
 			if [ -d /run/systemd/system ]; then systemctl disable -q --now mosquitto 2>/dev/null || true; fi; \
 		fi; }; \
-	command -v mosquitto >/dev/null || \
-		echo "mosquitto is missing: tests that need it are reported as not run. apt install mosquitto"
+	command -v strace >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "Installing Debian's strace (fault tests) ..."; \
+			{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq strace; } \
+				>/dev/null 2>&1 </dev/null || true; \
+		fi; }; \
+	for name in mosquitto strace; do command -v $$name >/dev/null || \
+		echo "$$name is missing: tests that need it are reported as not run. apt install $$name"; done
 
 # Two at a time: much of it waits for real seconds to pass.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -82,6 +89,11 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: $(DEV) packages
 	$(PYTEST) tests --ignore=tests/cloud
 	$(BIN)/python -m pytest tests/cloud
+
+# Every fault that a plain Linux box can inject, and what became of every record: docs/faults.md.
+.PHONY: faults
+faults: $(DEV) packages
+	@BRAIN_FAULTS_ALL=1 BRAIN_FAULTS_REPORT=faults-report.json $(PYTEST) tests/faults
 
 # The guest with a kernel of its own: all of its tests, and what they found in rig-report.json.
 # CUTS: how many power cuts under load. 25 minutes on 2 cores; docs/rig.md.
@@ -100,7 +112,7 @@ test-kills: $(DEV)
 	$(BIN)/python tests/hil/random_kills.py --runs $(RUNS)
 
 bench: $(DEV)
-	@for script in start receive_decode uplink_codec flash_bytes throughput full_bus; do \
+	@for script in start receive_decode uplink_codec flash_bytes outbox_open throughput full_bus; do \
 		echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; echo; done
 
 clean:

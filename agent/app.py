@@ -33,8 +33,7 @@ from agent.processors.arbitrated import ARBITRATED
 from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
 from agent.protocol import Notifier, watchdog_s
-from agent.record import StorageClass
-from agent.reload import compare, uplink_settings
+from agent.reload import compare, store_limits, uplink_settings
 from agent.signals import Catalogue
 from agent.store.outbox import Outbox
 from agent.store.reader import OutboxReader
@@ -70,10 +69,8 @@ class Coordinator:
         self.boot = clock.boot_id()
         self.directory = state_dir
         state_dir.mkdir(parents=True, exist_ok=True)
-        quota = {
-            StorageClass(k): v * 1_000_000 for k, v in config.store.quota_mb.model_dump().items()
-        }
-        self.outbox = Outbox.open(state_dir, quota_bytes=quota)
+        limits = store_limits(config.store)
+        self.outbox = Outbox.open(state_dir, quota_bytes=limits.nbytes, limits=limits)
         self.catalogue = Catalogue()
         self.thin = Thin()
         self._declared = Declared(self.catalogue, self.thin)
@@ -118,7 +115,7 @@ class Coordinator:
             lambda: self.config,
             self.boot,
             state_dir,
-            quota,
+            limits.nbytes,
             self.catalogue,
             self.clock,
             self.pipeline,

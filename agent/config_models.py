@@ -68,6 +68,26 @@ class Quota(_Section):
     ] = 16
 
 
+_Hours = Annotated[int, Field(ge=0, le=100_000, description="Hours; 0 for no such limit.")]
+_Records = Annotated[int, Field(ge=0, le=10**9, description="Records; 0 for no such limit.")]
+
+
+class QuotaHours(_Section):
+    """Hours of powered-on time after which records of each class go, sent or not."""
+
+    alarm: _Hours = 0
+    history: _Hours = 0
+    bulk: _Hours = 0
+
+
+class QuotaRecords(_Section):
+    """Most records of each class that wait; the oldest ones go first."""
+
+    alarm: _Records = 0
+    history: _Records = 0
+    bulk: _Records = 0
+
+
 class Store(_Section):
     """How records are committed to flash and how many are kept."""
 
@@ -77,9 +97,22 @@ class Store(_Section):
     alarm_commit_ms: Annotated[
         int, Field(ge=20, le=50, description="Milliseconds that an event waits for a commit.")
     ] = 30
+    thin_history: Annotated[
+        Literal["10s, 60s", "10s", "off"],
+        Field(
+            description="History beyond its quota keeps one value a signal in 10 s, then in 60 s, "
+            'before it is dropped; "off": it is dropped.'
+        ),
+    ] = "10s, 60s"
     quota_mb: Annotated[Quota, Field(description="MB of flash for each class of records.")] = (
         Quota()
     )
+    quota_hours: Annotated[
+        QuotaHours, Field(description="Powered-on hours that each class of records is kept.")
+    ] = QuotaHours()
+    quota_records: Annotated[
+        QuotaRecords, Field(description="Most records of each class that wait.")
+    ] = QuotaRecords()
 
 
 class Uplink(_Section):

@@ -7,11 +7,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent.config_models import Config
+from agent.config_models import Config, Store
 from agent.config_secrets import reveal
+from agent.record import StorageClass
+from agent.store.limits import Limits
 from agent.uplink.settings import UplinkConfig
 
-_FIXED = (("vehicle", "id"), ("agent", "run_dir"), ("agent", "state_dir"), ("store", "quota_mb"))
+_FIXED = (
+    ("vehicle", "id"),
+    ("agent", "run_dir"),
+    ("agent", "state_dir"),
+    ("store", "quota_mb"),
+    ("store", "quota_hours"),
+    ("store", "quota_records"),
+    ("store", "thin_history"),
+)
 """Read once at the start: where records go and what they are called must not change under them."""
 
 
@@ -53,6 +63,18 @@ def compare(running: Config, read: Config) -> Changes:
         tuple(".".join(key) for key in keys if key not in waiting and key[0] != "drivers"),
         tuple(".".join(key) for key in waiting),
         tuple(dict.fromkeys(key[1] for key in keys if key[0] == "drivers")),
+    )
+
+
+def store_limits(store: Store) -> Limits:
+    """Section [store] as the outbox takes it."""
+    hours, records = store.quota_hours.model_dump(), store.quota_records.model_dump()
+    thin = {"10s, 60s": (10, 60), "10s": (10,), "off": ()}[store.thin_history]
+    return Limits(
+        {StorageClass(name): mb * 1_000_000 for name, mb in store.quota_mb.model_dump().items()},
+        {StorageClass(name): limit for name, limit in records.items() if limit},
+        {StorageClass(name): limit for name, limit in hours.items() if limit},
+        thin,
     )
 
 

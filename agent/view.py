@@ -16,7 +16,7 @@ from agent.pipeline import Pipeline
 from agent.processors.clock import ClockTable
 from agent.record import StorageClass
 from agent.signals import Catalogue
-from agent.store.reader import OutboxReader
+from agent.store.reader import READ_ERRORS, OutboxReader
 from agent.uplink.pump import Uplink
 from agent.values import MAX_TEXT
 
@@ -144,11 +144,16 @@ class View:
     def audit(self, request: Mapping[str, object]) -> object:
         """The equation: accepted = acknowledged + queued + dropped, per class and in all."""
         of = self._of
-        reader = OutboxReader(of.directory)
         try:
-            summary = dict(reader.summary())
-        finally:
-            reader.close()
+            reader = OutboxReader(of.directory)
+            try:
+                summary = dict(reader.summary())
+            finally:
+                reader.close()
+        except READ_ERRORS as error:
+            # The reader has asked the pipeline to look the file through.
+            text = f"the outbox cannot be read just now ({error}); it is looked through, ask again"
+            raise ValueError(text) from error
         return {
             "vehicle": of.config().vehicle.id,
             **summary,

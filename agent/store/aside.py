@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.store import schema
+from agent.store import schema, water
 from agent.store import state as states
 from agent.store.room import sync_directory
 from agent.store.state import State
@@ -145,10 +145,12 @@ class Traces:
     committed: int | None
     backfilled: int
     page: bytes
+    water: State | None = None
 
     def newest_state(self) -> State | None:
-        """The newest intact state anywhere in the log or on the state's own page."""
+        """The newest intact state in the log, on the state's own page or in the mark beside."""
         found = [*states.carve(self.log or b""), *states.carve(self.page)]
+        found += [self.water] if self.water else []
         return max(found, key=lambda state: state.serial, default=None)
 
     def log_needed(self) -> bool:
@@ -179,7 +181,7 @@ def traces(path: Path) -> Traces:
         if not log or index[32:40] == log[16:24] or not frames:
             committed = frames
             (backfilled,) = struct.unpack_from("=I", index, 96)
-    return Traces(log, committed, backfilled, page)
+    return Traces(log, committed, backfilled, page, water.read(path.parent))
 
 
 def recovered_frames(path: Path) -> int:

@@ -1,13 +1,16 @@
 """A row's body: its records as JSON lines, deflated, guarded by a CRC that covers the head too.
 
 A line is `[source, boottime_ms, kind, {path: value}]`, then `{path: state}` where there are states
-or a blob, then `[path, media_type, size, sha256]` where there is a blob.
+or a blob, then `[path, media_type, size, sha256]` where there is a blob. A row that has fewer
+records than numbers was thinned: its first line says how far each record's number is from that of
+the one before, `[2,1,7]` from seq `first - 1` on.
 """
 
 from __future__ import annotations
 
+import itertools
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -36,6 +39,13 @@ class RawRow(NamedTuple):
     body: bytes
 
 
+class Unit(NamedTuple):
+    """A record with its number."""
+
+    seq: int
+    record: Record
+
+
 class _Line(msgspec.Struct, array_like=True):
     source: str
     boottime_ms: int
@@ -47,6 +57,7 @@ class _Line(msgspec.Struct, array_like=True):
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Line).decode
+_steps = msgspec.json.Decoder(list[int]).decode
 
 
 def row_id(epoch_index: int, first: int) -> int:
@@ -88,6 +99,43 @@ def bodies(lines: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
         yield from _deflated(lines[start:])
 
 
+def units(row: RawRow) -> list[Unit]:
+    """The records of a row with their numbers. Raises ValueError where its body is none."""
+    lines = _plain(row.body).split(b"\n")
+    if row.n == row.last - row.first + 1:
+        seqs: Iterable[int] = range(row.first, row.last + 1)
+    else:
+        seqs = list(itertools.accumulate(_steps(lines.pop(0)), initial=row.first - 1))[1:]
+    return [Unit(seq, _record(text)) for seq, text in zip(seqs, lines, strict=True)]
+
+
+def packed(
+    storage_class: StorageClass,
+    index: int,
+    epoch: str,
+    boot: str,
+    span: tuple[int, int],
+    content: Sequence[Unit],
+) -> list[RawRow]:
+    """Rows that hold `content` and stand for all numbers of `span`, those of no record too."""
+    rows: list[RawRow] = []
+    lines = [line(unit.record) for unit in content]
+    begin, first = 0, span[0]
+    for n, _ in bodies(lines):
+        end = begin + n
+        last = span[1] if end == len(lines) else content[end].seq - 1
+        own = lines[begin:end]
+        if n != last - first + 1:
+            before = [first - 1, *(unit.seq for unit in content[begin : end - 1])]
+            steps = [unit.seq - b for unit, b in zip(content[begin:end], before, strict=True)]
+            own = [_encode(steps), *own]
+        body = zlib.compress(b"\n".join(own), 1)
+        crc = checksum(storage_class, epoch, first, last, boot, body, n)
+        rows.append(RawRow(row_id(index, first), first, last, n, epoch, boot, crc, body))
+        begin, first = end, last + 1
+    return rows
+
+
 def _deflated(lines: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
     body = zlib.compress(b"\n".join(lines), 1)
     if len(body) <= MAX_BODY_BYTES or len(lines) == 1:
@@ -99,28 +147,36 @@ def _deflated(lines: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def checksum(
-    storage_class: StorageClass, epoch: str, first: int, last: int, boot: str, body: bytes
+    storage_class: StorageClass,
+    epoch: str,
+    first: int,
+    last: int,
+    boot: str,
+    body: bytes,
+    n: int,
 ) -> int:
     """CRC-32 of a row's identity and body: a row that was moved or relabelled fails too."""
-    head = f"{storage_class} {epoch} {first} {last} {boot}".encode(errors="surrogatepass")
+    holes = f" {n}" if n != last - first + 1 else ""
+    head = f"{storage_class} {epoch} {first} {last} {boot}{holes}".encode(errors="surrogatepass")
     return zlib.crc32(body, zlib.crc32(head))
 
 
 def intact(storage_class: StorageClass, row: RawRow) -> bool:
     """Whether a row is exactly what was written."""
     return sound(row.id, row.first, row.last, row.n) and row.crc == checksum(
-        storage_class, row.epoch, row.first, row.last, row.boot, row.body
+        storage_class, row.epoch, row.first, row.last, row.boot, row.body, row.n
     )
 
 
 def sound(key: int, first: object, last: object, n: object) -> bool:
-    """Whether a row's key and bounds agree with each other."""
+    """Whether a row's key, bounds and number of records agree with each other."""
     return (
         isinstance(first, int)
         and isinstance(last, int)
         and key & MASK == first
         and 0 < first <= last
-        and n == last - first + 1
+        and isinstance(n, int)
+        and 0 < n <= last - first + 1
     )
 
 
@@ -135,10 +191,9 @@ def well_typed(row: tuple[object, ...]) -> bool:
     )
 
 
-def records(body: bytes) -> tuple[Record, ...]:
-    """The records of a body. Raises ValueError where it is none."""
+def _plain(body: bytes) -> bytes:
     try:
-        return tuple(_record(text) for text in zlib.decompress(body).split(b"\n"))
+        return zlib.decompress(body)
     except zlib.error as error:
         raise ValueError(str(error)) from error
 

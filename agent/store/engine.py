@@ -8,19 +8,20 @@ it, and the token says. Until that succeeds nothing else is written.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar, cast
 
 from agent.clock import OffsetRow
-from agent.record import StorageClass
 from agent.store import aside, opening, schema
 from agent.store.doubt import Doubt, Doubts, Once
+from agent.store.limits import Limits
 from agent.store.opening import Memory, Opened
 from agent.store.room import limited, read_only, room_left, sync_directory
 from agent.store.rows import OutboxFull
 from agent.store.transaction import Books, Moved, Transaction
+from agent.store.water import WaterMark
 
 T = TypeVar("T")
 
@@ -31,11 +32,15 @@ class Engine:
     def __init__(
         self,
         directory: Path,
-        quota_bytes: Mapping[StorageClass, int],
+        limits: Limits,
         failpoint: Callable[[str], None],
+        boottime_ms: Callable[[], int],
     ) -> None:
         self._directory = directory
-        self._quota_bytes = quota_bytes
+        self._path = directory / schema.FILE
+        self._water = WaterMark(directory)
+        self._limits = limits
+        self._boottime_ms = boottime_ms
         self._failpoint = failpoint
         self._doubts = Doubts()
         self._unborn: tuple[int, Memory] | None = None
@@ -53,7 +58,7 @@ class Engine:
 
     def _first_opened(self) -> Opened:
         try:
-            return opening.open_outbox(self._directory)
+            return opening.open_outbox(self._directory, self._failpoint)
         except (sqlite3.Error, OSError) as error:
             raise self._refusal(error) from error
 
@@ -78,7 +83,7 @@ class Engine:
 
     def _transact(self, work: Callable[[Transaction], T], key: object) -> T:
         db = self.db
-        tx = Transaction(db, self.books, self._quota_bytes)
+        tx = Transaction(db, self.books, self._limits, self._boottime_ms(), self._path)
         try:
             db.execute("BEGIN IMMEDIATE")
             self._failpoint("begin")
@@ -185,6 +190,8 @@ class Engine:
 
     def _adopt(self, tx: Transaction) -> None:
         self.books = tx.books
+        if tx.framed:
+            self._water.note(tx.framed)
         if tx.offsets is not None:
             self.offsets = tx.offsets
         if tx.catalogue is not None:
@@ -260,6 +267,7 @@ class Engine:
             with suppress(sqlite3.Error):
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._abandon()
+        self._water.close()
 
     def _is_full(self, error: Exception) -> bool:
         """Whether more room would help: then what is least worth goes; else nothing must go."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from agent import clock
 from agent.record import StorageClass
 from agent.store import opening, schema
-from agent.store.body import RawRow, intact, records, well_typed
+from agent.store.body import RawRow, intact, units, well_typed
 
 COLUMNS = (
     *("epoch", "seq", "class", "source", "boot", "boottime_ms", "utc_ms", "kind"),
@@ -114,7 +114,7 @@ def _fill(target: sqlite3.Connection, directory: Path) -> None:
                     (
                         (
                             row.epoch,
-                            row.first + i,
+                            seq,
                             storage_class.value,
                             record.source,
                             row.boot,
@@ -125,7 +125,7 @@ def _fill(target: sqlite3.Connection, directory: Path) -> None:
                             json.dumps(dict(record.states)),
                             record.blob.path if record.blob else None,
                         )
-                        for i, record in enumerate(records(row.body))
+                        for seq, record in units(row)
                     ),
                 )
     target.commit()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +15,10 @@ from typing import TypeVar
 
 from agent.clock import OffsetRow, OffsetSource
 from agent.record import StorageClass
-from agent.store import accounts, aside, schema
+from agent.store import accounts, aside, schema, water
 from agent.store import state as states
 from agent.store.accounts import Accounts
+from agent.store.limits import Limits
 from agent.store.room import sync_directory
 from agent.store.rows import Drop, Range
 from agent.store.state import Aside, Epoch, Salvage, State
@@ -53,7 +54,7 @@ class Memory:
     catalogue: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def open_outbox(directory: Path) -> Opened:
+def open_outbox(directory: Path, failpoint: Callable[[str], None] = schema.ignore) -> Opened:
     """Open or create `directory`/outbox.db.
 
     Raises OutboxTooNew, or sqlite3.Error where the disk does not let it (full, read-only).
@@ -64,7 +65,7 @@ def open_outbox(directory: Path) -> Opened:
     aside.finish_move(directory)
     traces = aside.traces(path)
     if not path.exists() or path.stat().st_size == 0:
-        if traces.log:
+        if traces.log or traces.water:
             return _replace(directory, traces)
         return _create(directory)
     try:
@@ -79,7 +80,7 @@ def open_outbox(directory: Path) -> Opened:
             db.close()
             return _create(directory)
         schema.check(db)
-        schema.update(db)
+        schema.update(db, failpoint)
         state = schema.read_state(db)
         books = Books(state, Accounts(drops(db, state)), {})
         offset_rows, declared = offsets(db, state), catalogue(db, state)
@@ -93,7 +94,8 @@ def open_outbox(directory: Path) -> Opened:
         raise
     how = "salvaging" if state.salvage else "clean" if state.clean else "unclean"
     scan = state.unverified or not state.clean
-    if lost and not state.clean:
+    behind = water.lost(traces.water, state)
+    if behind or (lost and not state.clean):
         books = _go_on_after(db, books, traces.newest_state())
     pending = {item.number for item in state.salvage.asides} if state.salvage else set()
     for number in set(aside.numbers(directory)) - pending:
@@ -186,13 +188,14 @@ def begin_anew(directory: Path, number: int, memory: Memory) -> Opened:
         salvage.expected = {name: max(0, tally.queued) for name, tally in state.tallies.items()}
     for tally in state.tallies.values():
         tally.nbytes = 0
+    state.coarse = {}
     state.salvage = salvage
     state.clean = False
     state.sums = {}
     db = schema.connect(directory / schema.FILE)
     try:
         schema.create(db, state)
-        tx = Transaction(db, Books(state, Accounts({}), {}), {})
+        tx = Transaction(db, Books(state, Accounts({}), {}), Limits({}))
         db.execute("BEGIN IMMEDIATE")
         for drop in [*(memory.drops or ()), *tail]:
             tx.account(drop)
@@ -235,7 +238,7 @@ def _go_on_after(db: sqlite3.Connection, books: Books, newest: State | None) -> 
 
     In the old epoch new records could get numbers that the far end has already seen.
     """
-    tx = Transaction(db, books, {})
+    tx = Transaction(db, books, Limits({}))
     db.execute("BEGIN IMMEDIATE")
     try:
         if newest is not None and newest.serial > books.state.serial:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from agent import clock
 from agent.clock import OffsetRow
 from agent.record import StorageClass
+from agent.store import schema
 from agent.store.body import MAX_BODY_BYTES
 from agent.store.engine import Engine
+from agent.store.limits import Limits
 from agent.store.room import RESERVE_BYTES, Lock, Reserve, limited, room_left, take_suspicion
 from agent.store.rows import Change, Counters, Done, Mark, OutboxFull
 from agent.store.salvage import Caretaker
 
 RESTORE_EVERY = 60
 """Commits between looks whether the reserve can be taken again."""
-
-
-def ignore(failpoint: str) -> None:
-    """The failpoint of the field: none."""
 
 
 class Outbox:
@@ -44,9 +44,11 @@ class Outbox:
         directory: Path,
         *,
         quota_bytes: Mapping[StorageClass, int],
-        failpoint: Callable[[str], None] = ignore,
+        limits: Limits | None = None,
+        failpoint: Callable[[str], None] = schema.ignore,
+        boottime_ms: Callable[[], int] = clock.boottime_ms,
     ) -> Outbox:
-        """Open or create the outbox of `directory`.
+        """Open or create the outbox of `directory`; `limits` are those beside the bytes.
 
         Raises OutboxLocked where another process holds it, OutboxTooNew where a newer version
         wrote it, OutboxFull where the disk does not let it.
@@ -60,7 +62,8 @@ class Outbox:
                 "disk (mounted read-only, failing?) and its permissions"
             ) from error
         try:
-            engine = Engine(directory, _within_limit(quota_bytes), failpoint)
+            whole = replace(limits or Limits({}), nbytes=_within_limit(quota_bytes))
+            engine = Engine(directory, whole, failpoint, boottime_ms)
         except BaseException:
             lock.release()
             raise
@@ -80,9 +83,9 @@ class Outbox:
         turns out to have been committed after all is not done twice.
         """
         # The far end knows only what it was told: room is made by eviction, with an account.
-        spare_bytes = _estimate(change) if self._squeezed and self._tight() else 0
+        tight = self._squeezed and self._tight()
         try:
-            done = self._engine.run(lambda tx: tx.apply(change, spare_bytes), key=change)
+            done = self._engine.run(lambda tx: tx.apply(change, tight=tight), key=change)
         except OutboxFull as error:
             if error.no_space:
                 self._squeezed = True
@@ -143,8 +146,3 @@ def _within_limit(quota_bytes: Mapping[StorageClass, int]) -> Mapping[StorageCla
     # Pages are half full in the worst case.
     share = max(limit // (2 * len(StorageClass)), 2 * MAX_BODY_BYTES)
     return {storage_class: min(share, nbytes) for storage_class, nbytes in quota_bytes.items()}
-
-
-def _estimate(change: Change) -> int:
-    """Bytes that the records of a change may need, and the pages around them."""
-    return 65_536 + 64 * len(change.records)

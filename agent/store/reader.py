@@ -81,15 +81,18 @@ class OutboxReader:
         if not body.well_typed(found):
             raise RowDamaged(head, "its columns have types that nobody wrote")
         row = RawRow._make(found)
+        if (row.last, len(row.body)) != (head.last, head.nbytes):
+            raise KeyError(head.first)  # thinned meanwhile: another row begins where it began
         if not body.intact(head.storage_class, row):
             raise RowDamaged(head, "its checksum does not match")
         try:
-            records = body.records(row.body)
+            units = body.units(row)
         except ValueError as error:
             raise RowDamaged(head, str(error)) from error
-        if len(records) != head.n:
-            raise RowDamaged(head, f"it holds {len(records)} records, not {head.n}")
-        return Row(head, records)
+        if len(units) != head.n:
+            raise RowDamaged(head, f"it holds {len(units)} records, not {head.n}")
+        seqs = [unit.seq for unit in units] if head.thinned else ()
+        return Row(head, tuple(unit.record for unit in units), seqs)
 
     def drops(self) -> list[Drop]:
         """Accounts of drops that the far end has not acknowledged."""
@@ -130,7 +133,13 @@ class OutboxReader:
         `balanced`: accepted = acknowledged + queued + dropped, with queued counted from the rows;
         `gaps`: rows whose numbers overlap or do not agree with their count.
         """
-        db = self._connect()
+        try:
+            return self._summary(self._connect())
+        except (sqlite3.Error, schema.Damaged) as error:
+            self._doubt(error)
+            raise
+
+    def _summary(self, db: sqlite3.Connection) -> Mapping[str, object]:
         db.execute("BEGIN")
         try:
             state = schema.read_state(db)
@@ -187,7 +196,7 @@ class OutboxReader:
             queued += n
             begins = key >> EPOCH_SHIFT << EPOCH_SHIFT | first
             wrong += not body.sound(key, first, last, n) or begins <= before
-            before = begins + n - 1
+            before = begins + last - first
         return queued, wrong
 
     def _heads(self, storage_class: StorageClass, sql: str, key: int, limit: int) -> list[RowHead]:
@@ -203,7 +212,8 @@ class OutboxReader:
             if not known or self._epoch_index(epoch) != row_key >> EPOCH_SHIFT:
                 suspect(self._directory)
                 continue
-            heads.append(RowHead(storage_class, epoch, first, last, boot, nbytes or 0))
+            thinned = last - first + 1 - n
+            heads.append(RowHead(storage_class, epoch, first, last, boot, nbytes or 0, thinned))
         return heads
 
     def _key(self, head: RowHead) -> int:

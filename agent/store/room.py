@@ -11,6 +11,10 @@ from pathlib import Path
 from agent.store.rows import OutboxLocked
 
 RESERVE_BYTES = 1 << 20
+FLOOR_BYTES = 2 << 20
+"""Where less is left the file does not grow any more: what comes takes the place of what goes. The
+log, and what of it has to go into the file yet, need this much; without it they block each other.
+"""
 PROBE_BYTES = 64 << 10
 _LOCK = "outbox.lock"
 _RESERVE = "reserve"
@@ -96,6 +100,18 @@ def room_left(directory: Path) -> int:
     except OSError:
         return 0
     return disk.f_bavail * disk.f_frsize
+
+
+def scarce(file: Path, nbytes: int) -> bool:
+    """Whether a database that needs `nbytes`, its log included, should not grow any more."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit != resource.RLIM_INFINITY and nbytes + 4 * PROBE_BYTES > limit:
+        return True
+    try:
+        owed = max(0, nbytes - file.stat().st_size)
+    except OSError:
+        return False
+    return room_left(file.parent) - owed < FLOOR_BYTES
 
 
 def limited(directory: Path) -> bool:

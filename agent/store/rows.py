@@ -30,7 +30,8 @@ class Mark:
 class RowHead:
     """One row without its records: seq `first` to `last` of `epoch`, all captured in boot `boot`.
 
-    `nbytes` is the length of the stored body.
+    `nbytes` is the length of the stored body. `thinned`: how many of these numbers have no record
+    any more.
     """
 
     storage_class: StorageClass
@@ -39,19 +40,52 @@ class RowHead:
     last: int
     boot: str
     nbytes: int
+    thinned: int = 0
 
     @property
     def n(self) -> int:
         """How many records the row holds."""
-        return self.last - self.first + 1
+        return self.last - self.first + 1 - self.thinned
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row with its records; `records[i]` has seq `head.first + i`."""
+    """A row with its records; `records[i]` has seq `head.first + i`.
+
+    In a thinned row it has seq `seqs[i]`; numbers that are not among them have no record any more.
+    """
 
     head: RowHead
     records: tuple[Record, ...]
+    seqs: Sequence[int] = ()
+
+    def within(self, first: int, last: int) -> list[tuple[int, Sequence[Record]]]:
+        """The records numbered `first` to `last`: runs without a hole, each with its first seq."""
+        if not self.head.thinned:
+            begin = first - self.head.first
+            return [(first, self.records[begin : begin + last - first + 1])]
+        runs: list[tuple[int, list[Record]]] = []
+        for seq, record in zip(self.seqs, self.records, strict=True):
+            if not first <= seq <= last:
+                continue
+            if runs and runs[-1][0] + len(runs[-1][1]) == seq:
+                runs[-1][1].append(record)
+            else:
+                runs.append((seq, [record]))
+        return list(runs)
+
+    def holes(self, first: int, last: int) -> list[Drop]:
+        """The accounts of those numbered `first` to `last` that were thinned away."""
+        head, found, before = self.head, [], first - 1
+        if not head.thinned:
+            return []
+        for seq in [*(seq for seq in self.seqs if first <= seq <= last), last + 1]:
+            if seq > before + 1:
+                n = seq - before - 1
+                gone = Drop(head.storage_class, head.epoch, before + 1, seq - 1, n, "thinned")
+                found.append(gone)
+            before = seq
+        return found
 
 
 @dataclass(frozen=True, slots=True)

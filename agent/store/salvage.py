@@ -14,12 +14,12 @@ from agent.record import StorageClass
 from agent.store import accounts, aside, schema
 from agent.store.body import EPOCH_SHIFT, MASK, RawRow, sound
 from agent.store.engine import Engine
-from agent.store.eviction import ROW_OVERHEAD_BYTES
 from agent.store.intervals import IntervalSet
 from agent.store.rows import OutboxFull, RowHead
 from agent.store.scan import Findings, Scan, beyond, read
 from agent.store.state import Aside, Epoch, Salvage, State
 from agent.store.transaction import Transaction
+from agent.store.weight import ROW_OVERHEAD_BYTES, weight
 
 REASON = "damaged"
 
@@ -54,6 +54,8 @@ class Caretaker:
             self._scan = Scan()
             self._engine.follow = self._scan.follow
             self._engine.scan_wanted = False
+            # What the file holds counts, not what the connection remembers of it.
+            self._engine.ready().execute("PRAGMA shrink_memory")
         scan = self._scan
         db = self._engine.ready()
         if self._engine.books.state.salvage is not None:
@@ -162,6 +164,8 @@ def settle(tx: Transaction, findings: Findings) -> None:
                 f"SELECT count(*), coalesce(sum(length(body)), 0) FROM {storage_class.value}"
             ).fetchone()
             tx.state.tally(storage_class).nbytes = nbytes + count * ROW_OVERHEAD_BYTES
+        for interval, reached in tx.state.thinned.items():
+            tx.state.coarse[interval] = weight(tx.db, 0, reached)
         tx.changed = True
 
 

@@ -131,15 +131,15 @@ class Findings:
     count: dict[StorageClass, int] = field(default_factory=lambda: dict.fromkeys(StorageClass, 0))
     bad: bool = False
 
-    def add(self, storage_class: StorageClass, key: int, first: int, last: int) -> None:
+    def add(self, storage_class: StorageClass, key: int, first: int, last: int, n: int) -> None:
         """A row is there."""
         self.live.setdefault(key >> EPOCH_SHIFT, IntervalSet()).add(first, last)
-        self.count[storage_class] += last - first + 1
+        self.count[storage_class] += n
 
-    def remove(self, storage_class: StorageClass, key: int, first: int, last: int) -> None:
+    def remove(self, storage_class: StorageClass, key: int, first: int, last: int, n: int) -> None:
         """A row that was there is gone."""
         self.live.setdefault(key >> EPOCH_SHIFT, IntervalSet()).remove(first, last)
-        self.count[storage_class] -= last - first + 1
+        self.count[storage_class] -= n
 
 
 class Scan:
@@ -160,7 +160,7 @@ class Scan:
                 self._bad.remove(key)  # it was never counted
             elif item.id <= self._at[item.storage_class]:
                 change = self.findings.add if item.sign > 0 else self.findings.remove
-                change(item.storage_class, item.id, item.first, item.last)
+                change(item.storage_class, item.id, item.first, item.last, item.n)
 
     def step(self, db: sqlite3.Connection) -> tuple[StorageClass, list[int]] | None:
         """Look at some rows; the bad ones, None when all are through.
@@ -178,7 +178,7 @@ class Scan:
             if not _found(db, table, key):
                 raise sqlite3.DatabaseError("a row cannot be found by its key")
         for row in batch.rows:
-            self.findings.add(table, row.id, row.first, row.last)
+            self.findings.add(table, row.id, row.first, row.last, row.n)
         self.findings.bad |= bool(batch.bad)
         self._bad.update((table, key) for key in batch.bad)
         if batch.last is None:

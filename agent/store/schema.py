@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import struct
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -36,8 +38,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " utc_offset_ms INTEGER NOT NULL, source TEXT NOT NULL)",
         "CREATE TABLE catalogue (source TEXT PRIMARY KEY, groups BLOB NOT NULL) WITHOUT ROWID",
     ),
+    # 2: history rows may have holes. Version 1 would take them for damaged.
+    (),
 )
 VERSION = len(MIGRATIONS)
+
+
+def ignore(failpoint: str) -> None:
+    """The failpoint of the field: none."""
 
 
 class Damaged(Exception):
@@ -76,12 +84,19 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
     return db
 
 
-def create(db: sqlite3.Connection, state: State | None) -> None:
-    """Bring the file to this version in one transaction; `state` is given where it is new."""
+def create(
+    db: sqlite3.Connection, state: State | None, failpoint: Callable[[str], None] = ignore
+) -> None:
+    """Bring the file to this version in one transaction; `state` is given where it is new.
+
+    Whatever ends it half-way, the file is the old one or the new one. `failpoint` is called at
+    "migrate" before each version, and at "migrated" before all of them are committed.
+    """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     db.execute("BEGIN IMMEDIATE")
     try:
         for step in MIGRATIONS[version:]:
+            failpoint("migrate")
             for statement in step:
                 db.execute(statement)
         # Twice, so that a flipped bit in one of them does not look like a newer version.
@@ -89,6 +104,7 @@ def create(db: sqlite3.Connection, state: State | None) -> None:
         db.execute(f"PRAGMA application_id = {_APPLICATION + VERSION}")
         if state is not None:
             db.execute("INSERT INTO state (id, body) VALUES (1, ?)", (states.encode(state),))
+        failpoint("migrated")
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -129,10 +145,10 @@ def mend_header(path: Path) -> None:
             os.fsync(file.fileno())
 
 
-def update(db: sqlite3.Connection) -> None:
-    """Migrate an older file to this version."""
+def update(db: sqlite3.Connection, failpoint: Callable[[str], None] = ignore) -> None:
+    """Migrate an older file to this version; its rows stay as they are."""
     if db.execute("PRAGMA user_version").fetchone()[0] < VERSION:
-        create(db, None)
+        create(db, None, failpoint)
 
 
 def is_empty(db: sqlite3.Connection) -> bool:
@@ -149,19 +165,26 @@ def check(db: sqlite3.Connection) -> None:
     (application,) = db.execute("PRAGMA application_id").fetchone()
     if not 0 < version <= VERSION or application != _APPLICATION + version:
         raise Damaged(f"its header states version {version}, application {application:#x}")
-    found = db.execute("SELECT sql, rootpage FROM sqlite_schema ORDER BY rootpage").fetchall()
-    if found != _tables(version):
+    if _schema(db) != _tables(version):
         raise Damaged("its tables are not those of an outbox")
 
 
 def _tables(version: int) -> list[tuple[str, int]]:
-    with sqlite3.connect(":memory:") as db:
+    with closing(sqlite3.connect(":memory:")) as db:
         for step in MIGRATIONS[:version]:
             for statement in step:
                 db.execute(statement)
-        found = db.execute("SELECT sql, rootpage FROM sqlite_schema ORDER BY rootpage").fetchall()
-    db.close()
-    return found
+        return _schema(db)
+
+
+def _schema(db: sqlite3.Connection) -> list[tuple[str, int]]:
+    """The statements and root pages of the tables, page 0 where a later version added one.
+
+    The first tables have the pages that they were born with; a later one has what was free.
+    """
+    found = db.execute("SELECT sql, rootpage FROM sqlite_schema ORDER BY rowid").fetchall()
+    born = sum(statement.startswith("CREATE") for statement in MIGRATIONS[0])
+    return [(sql, page if at < born else 0) for at, (sql, page) in enumerate(found)]
 
 
 def read_state(db: sqlite3.Connection) -> State:

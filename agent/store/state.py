@@ -34,6 +34,19 @@ class Tally(msgspec.Struct):
         return self.accepted - self.acknowledged - self.dropped
 
 
+class Powered(msgspec.Struct):
+    """Powered-on time until `boottime_ms` of `boot`; see agent/store/powered.py.
+
+    `marks`: (total_ms, key): at that time rows began with that key. `step_ms`: their distance.
+    """
+
+    total_ms: int = 0
+    boot: str = ""
+    boottime_ms: int = 0
+    marks: list[tuple[int, int]] = []
+    step_ms: int = 0
+
+
 class Epoch(msgspec.Struct):
     """An epoch: its place in the row keys, its name, and the last seq given in it."""
 
@@ -69,7 +82,8 @@ class State(msgspec.Struct):
     """All of it. `serial` counts commits, `token` names the last one, `clean` is set by close.
 
     `sums`: table -> CRC of the small tables, which have none of their own. `unverified`: closed
-    before the rows were looked through after an earlier kill.
+    before the rows were looked through after an earlier kill. `thinned`: interval in s -> key of
+    the last history row that is that coarse; `coarse`: -> bytes of these rows.
     """
 
     serial: int
@@ -81,6 +95,9 @@ class State(msgspec.Struct):
     salvage: Salvage | None = None
     sums: dict[str, int] = {}
     unverified: bool = False
+    powered: Powered = msgspec.field(default_factory=Powered)
+    thinned: dict[str, int] = {}
+    coarse: dict[str, int] = {}
 
     @property
     def current(self) -> Epoch:

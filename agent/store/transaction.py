@@ -5,13 +5,16 @@ It works on copies of what the outbox knows in RAM; the engine adopts them after
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from agent.clock import OffsetRow
-from agent.record import CLASS_OF, Record, StorageClass
+from agent.record import CLASS_OF, StorageClass
+from agent.store import powered
 from agent.store import state as states
 from agent.store.accounts import Accounts
 from agent.store.body import (
@@ -22,11 +25,13 @@ from agent.store.body import (
     row_id,
     sound,
 )
-from agent.store.eviction import HEAD, ROW_OVERHEAD_BYTES, Head, keep_quota, make_room
+from agent.store.eviction import keep_limits, make_room
 from agent.store.intervals import IntervalSet
+from agent.store.limits import Limits
 from agent.store.rows import Change, Done, Drop, Range, RowHead
 from agent.store.schema import Damaged
 from agent.store.state import Epoch, State
+from agent.store.weight import HEAD, ROW_OVERHEAD_BYTES, Head
 
 
 @dataclass(slots=True)
@@ -58,7 +63,12 @@ class Transaction:
     """Between BEGIN and COMMIT; `books` is what will hold after it."""
 
     def __init__(
-        self, db: sqlite3.Connection, books: Books, quota_bytes: Mapping[StorageClass, int]
+        self,
+        db: sqlite3.Connection,
+        books: Books,
+        limits: Limits,
+        boottime_ms: int = 0,
+        file: Path | None = None,
     ) -> None:
         self.db = db
         self.books = books.copy()
@@ -66,9 +76,13 @@ class Transaction:
         self.offsets: list[OffsetRow] | None = None
         self.catalogue: dict[str, bytes] | None = None
         self.changed = False
+        self.framed = b""
+        """The state row as it was written; empty where nothing changed."""
         self.suspect = False
         """A row was met whose head cannot be right: everything must be looked through."""
-        self._quota_bytes = quota_bytes
+        self.limits = limits
+        self.file = file
+        self._boottime_ms = boottime_ms
         self._accounts_changed = False
 
     @property
@@ -76,15 +90,18 @@ class Transaction:
         """The state that will hold."""
         return self.books.state
 
-    def apply(self, change: Change, spare_bytes: int = 0) -> Done:
-        """Do all of a change; `spare_bytes`: evict so much first, since the disk is full."""
+    def apply(self, change: Change, *, tight: bool = False) -> Done:
+        """Do all of a change; `tight`: the disk was full a moment ago."""
         acknowledged = sum(self._acknowledge(epoch, ranges) for epoch, ranges in change.acked)
         dropped = sum(self.give_up(head, reason) for head, reason in change.drops)
-        if spare_bytes:
-            dropped += make_room(self, spare_bytes)
+        powered.elapse(self.state.powered, change.boot, self._boottime_ms)
+        lines: dict[StorageClass, list[bytes]] = {}
+        for record in change.records:
+            lines.setdefault(CLASS_OF[record.kind], []).append(line(record))
+        dropped += make_room(self, sum(map(len, itertools.chain(*lines.values()))), tight=tight)
         first = self.state.current.seq + 1
-        self._append(change.records, change.boot)
-        dropped += sum(keep_quota(self, c, self._quota_bytes[c]) for c in StorageClass)
+        self._append(lines, change.boot)
+        dropped += keep_limits(self)
         for source, mark in change.marks.items():
             self.state.marks[source] = (mark.stream, mark.upto)
             self.changed = True
@@ -112,7 +129,8 @@ class Transaction:
     def write_state(self) -> None:
         """Write the state row as that of a new commit."""
         self.state.stamp()
-        self.db.execute("UPDATE state SET body = ? WHERE id = 1", (states.encode(self.state),))
+        self.framed = states.encode(self.state)
+        self.db.execute("UPDATE state SET body = ? WHERE id = 1", (self.framed,))
 
     def write_offsets(self, offsets: Sequence[OffsetRow]) -> None:
         """Replace the table of UTC offsets."""
@@ -136,15 +154,12 @@ class Transaction:
         )
         self.changed = True
 
-    def _append(self, records: Sequence[Record], boot: str) -> None:
-        lines: dict[StorageClass, list[bytes]] = {}
-        for record in records:
-            lines.setdefault(CLASS_OF[record.kind], []).append(line(record))
+    def _append(self, lines: Mapping[StorageClass, Sequence[bytes]], boot: str) -> None:
         epoch = self.state.current
         for storage_class in StorageClass:
             for n, body in bodies(lines.get(storage_class, ())):
                 first, last = epoch.seq + 1, epoch.seq + n
-                crc = checksum(storage_class, epoch.name, first, last, boot, body)
+                crc = checksum(storage_class, epoch.name, first, last, boot, body, n)
                 key = row_id(epoch.index, first)
                 self.insert(storage_class, RawRow(key, first, last, n, epoch.name, boot, crc, body))
                 self.state.tally(storage_class).accepted += n
@@ -157,15 +172,23 @@ class Transaction:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             row,
         )
-        self.state.tally(storage_class).nbytes += len(row.body) + ROW_OVERHEAD_BYTES
+        self._weigh(storage_class, row.id, len(row.body) + ROW_OVERHEAD_BYTES)
         self.moved.append(Moved(1, storage_class, row.id, row.first, row.last, row.n))
         self.changed = True
 
-    def _delete(self, storage_class: StorageClass, head: Head) -> None:
+    def delete(self, storage_class: StorageClass, head: Head) -> None:
+        """Delete a row; the caller accounts for its records."""
         self.db.execute(f"DELETE FROM {storage_class.value} WHERE id = ?", (head.id,))
-        self.state.tally(storage_class).nbytes -= head.nbytes + ROW_OVERHEAD_BYTES
+        self._weigh(storage_class, head.id, -head.nbytes - ROW_OVERHEAD_BYTES)
         self.moved.append(Moved(-1, storage_class, head.id, head.first, head.last, head.n))
         self.changed = True
+
+    def _weigh(self, storage_class: StorageClass, key: int, nbytes: int) -> None:
+        self.state.tally(storage_class).nbytes += nbytes
+        if storage_class is StorageClass.HISTORY:
+            for interval, reached in self.state.thinned.items():
+                if key <= reached:
+                    self.state.coarse[interval] = self.state.coarse.get(interval, 0) + nbytes
 
     def _acknowledge(self, name: str, ranges: Sequence[Range]) -> int:
         """Delete what is wholly acknowledged, remember the rest; return the records deleted."""
@@ -183,7 +206,7 @@ class Transaction:
             for storage_class in StorageClass:
                 for head in self._overlapping(storage_class, epoch, span):
                     if acked.covers(head.first, head.last):
-                        self._delete(storage_class, head)
+                        self.delete(storage_class, head)
                         self.state.tally(storage_class).acknowledged += head.n
                         gone += head.n
                     else:
@@ -230,7 +253,7 @@ class Transaction:
         found = self.db.execute(
             f"{HEAD} {head.storage_class.value} WHERE id = ?", (row_id(epoch.index, head.first),)
         ).fetchone()
-        if found is None:
+        if found is None or (found[2], found[4]) != (head.last, head.nbytes):
             return 0
         return self.drop(head.storage_class, epoch, Head._make(found), reason)
 
@@ -238,11 +261,11 @@ class Transaction:
         """Drop a row with an account; the records dropped, 0 where its head cannot be right."""
         if not self._sound(head, epoch):
             return 0
-        self._delete(storage_class, head)
+        self.delete(storage_class, head)
         self.state.tally(storage_class).dropped += head.n
-        self.account(
-            Drop(storage_class, epoch.name, head.first, head.last, head.n, reason),
-        )
+        # Of what was thinned before, the far end has not heard either.
+        count = head.last - head.first + 1
+        self.account(Drop(storage_class, epoch.name, head.first, head.last, count, reason))
         return head.n
 
     def account(self, drop: Drop) -> None:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from agent.clock import OffsetRow
 from agent.record import StorageClass
-from agent.store.rows import Row, RowDamaged, RowHead
+from agent.store.rows import Drop, Row, RowDamaged, RowHead
 from agent.uplink import codec
 from agent.uplink.flight import Cargo, Slice
 from agent.uplink.payload import Format, GroupOf, Payload, Run, Unencodable
@@ -52,6 +52,7 @@ class Loader:
         slices: list[Slice] = []
         runs: list[Run] = []
         refused: list[tuple[RowHead, str]] = []
+        holes: list[Drop] = []
         for part in sorted(cargo.slices, key=lambda part: part.first):
             try:
                 row = source.load(part.head)
@@ -60,21 +61,21 @@ class Loader:
             except RowDamaged:
                 refused.append((part.head, "damaged"))
                 continue
-            begin = part.first - part.head.first
-            records = row.records[begin : begin + part.n]
             slices.append(part)
-            before = runs[-1] if runs else None
-            if (
-                before is not None
-                and before.boot == part.head.boot
-                and before.range.last + 1 == part.first
-            ):
-                runs[-1] = Run(before.first, before.boot, [*before.records, *records])
-            else:
-                runs.append(Run(part.first, part.head.boot, list(records)))
+            holes += row.holes(part.first, part.last)
+            for first, records in row.within(part.first, part.last):
+                before = runs[-1] if runs else None
+                if (
+                    before is not None
+                    and before.boot == part.head.boot
+                    and before.range.last + 1 == first
+                ):
+                    runs[-1] = Run(before.first, before.boot, [*before.records, *records])
+                else:
+                    runs.append(Run(first, part.head.boot, list(records)))
         boots = {run.boot for run in runs}
         offsets = [row for row in source.offsets() if row.boot in boots]
-        payload = Payload(self._vehicle, cargo.epoch, runs, offsets, cargo.drops)
+        payload = Payload(self._vehicle, cargo.epoch, runs, offsets, [*cargo.drops, *holes])
         try:
             encoded = codec.encode(payload, self._groups, self._format)
         except Unencodable as error:
@@ -83,7 +84,9 @@ class Loader:
         return Loaded(tuple(slices), encoded, "", tuple(refused))
 
     def _learn(self, storage_class: StorageClass, slices: list[Slice], nbytes: int) -> None:
-        stored = sum(part.head.nbytes * part.n / part.head.n for part in slices)
+        stored = sum(
+            part.head.nbytes * part.n / (part.head.last - part.head.first + 1) for part in slices
+        )
         if stored >= MIN_LEARN_BYTES:
             now = nbytes / stored
             before = self.expansion.get(storage_class, now)

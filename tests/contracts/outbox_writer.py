@@ -3,6 +3,7 @@
 One JSON line a commit, after it: first, last, acknowledged, dropped, and how far the numbers in
 the records went; before it one where it acknowledges something.
 `--die POINT --after N` kills itself at the Nth time that the failpoint is passed.
+`--ahead N` is a program that is N versions of the file's format ahead of this one.
 """
 
 from __future__ import annotations
@@ -14,11 +15,20 @@ import signal
 from pathlib import Path
 
 from agent.record import Kind, Record, StorageClass
+from agent.store import schema
 from agent.store.outbox import Outbox
 from agent.store.reader import OutboxReader
 from agent.store.rows import Change, Mark, Range
 
 KINDS = (Kind.SAMPLE, Kind.EVENT, Kind.SAMPLE, Kind.STATUS, Kind.FILE)
+LATER = (
+    "CREATE TABLE later (id INTEGER PRIMARY KEY, what TEXT)",
+    "INSERT INTO later (what) SELECT boot FROM history",
+    "ALTER TABLE later RENAME TO later_still",
+    "DROP TABLE later_still",
+    "CREATE TABLE kept (id INTEGER PRIMARY KEY, what TEXT)",
+)
+POINTS = ("begin", "before-commit", "after-commit", "migrate", "migrated")
 NUMBER = "Vehicle.Bus.Can.FramesRead"
 
 
@@ -27,10 +37,14 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--begin", type=int, default=0, help="number of the first record")
     parser.add_argument("--commits", type=int, default=1_000_000)
-    parser.add_argument("--die", choices=["begin", "before-commit", "after-commit"])
+    parser.add_argument("--die", choices=POINTS)
     parser.add_argument("--after", type=int, default=1)
     parser.add_argument("--quota", type=int, default=1 << 20)
+    parser.add_argument("--ahead", type=int, default=0)
     args = parser.parse_args()
+    for _ in range(args.ahead):
+        schema.MIGRATIONS += (LATER,)
+        schema.VERSION += 1
     passed = 0
 
     def failpoint(name: str) -> None:

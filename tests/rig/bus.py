@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tests.rig.books import Books, since
+from tests.books import Books, since
 from tests.rig.feed import Feed
 from tests.rig.install import installed
 from tests.rig.lifecycle import settle

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.report import Report
 from tests.rig.place import NoRig
-from tests.rig.report import Report
 from tests.rig.rig import Rig
 
 LIMIT_S = 240

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator.emission import NO_FAULTS, ActiveFaults
-from tests.rig.books import (
+from tests.books import (
     Books,
     accepted_in,
     books,

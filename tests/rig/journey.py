@@ -13,7 +13,7 @@ from typing import Any
 
 from simulator.wires.j1939_slcan import SlcanWire
 from simulator.wires.pty import boottime_ms
-from tests.rig.books import Books, accepted_in, booked, books, delivered, uncovered
+from tests.books import Books, accepted_in, booked, books, delivered, uncovered
 from tests.rig.feed import FULL_RATE
 from tests.rig.image import Found, extract, look
 from tests.rig.machine import Machine

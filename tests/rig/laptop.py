@@ -16,7 +16,7 @@ from typing import Any
 
 from simulator.broker import write_config
 from simulator.processes import Process, Supervisor, ask, brain, free_port, listening, wait_for
-from tests.rig.books import Books
+from tests.books import Books
 from tests.rig.feed import Feed
 from tests.rig.lifecycle import State, toml
 from tests.rig.place import CHECKOUT, NoRig

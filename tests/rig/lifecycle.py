@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.rig.books import Books, books
+from tests.books import Books, books
 
 
 @dataclass(frozen=True)

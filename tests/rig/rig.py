@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.emission import NO_FAULTS, ActiveFaults
-from tests.rig.books import Books
+from tests.books import Books
 from tests.rig.feed import Feed
 from tests.rig.machine import Boot, Machine
 from tests.rig.network import Network, World, world
@@ -18,7 +18,7 @@ from tests.rig.place import Place, place
 class Rig:
     """Makes the parts and ends all of them, whatever became of the test.
 
-    `figures` goes into the report: see tests/rig/report.py.
+    `figures` goes into the report: see tests/report.py.
     """
 
     def __init__(self, directory: Path) -> None:

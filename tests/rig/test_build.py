@@ -76,7 +76,7 @@ def test_its_tests_are_reported_as_not_run(tmp_path: Path, elsewhere: dict[str, 
 
 def test_a_test_that_runs_is_not_reported_as_not_run() -> None:
     """The other way round: only what was skipped for want of a rig is "not run"."""
-    from tests.rig.report import Report
+    from tests.report import Report
 
     report = Report()
     report.enter("X1", "what", {"runs": 1}, "passed")

@@ -14,7 +14,7 @@ import pytest
 
 from simulator.emission import Emission
 from simulator.wires.j1939_slcan import SlcanWire
-from tests.rig import books
+from tests import books
 from tests.rig.feed import FULL_RATE, Feed
 from tests.rig.machine import Machine
 from tests.rig.onboard import RUN, Onboard

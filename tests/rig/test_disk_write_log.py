@@ -16,7 +16,7 @@ import pytest
 
 from agent.store.intervals import IntervalSet
 from agent.store.rows import Range
-from tests.rig.books import accepted_in, booked, uncovered
+from tests.books import accepted_in, booked, uncovered
 from tests.rig.image import Found, extract, look
 from tests.rig.journey import Journey
 from tests.rig.rig import Rig

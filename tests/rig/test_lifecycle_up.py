@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.rig.books import since
+from tests.books import since
 from tests.rig.feed import Feed
 from tests.rig.laptop import Laptop
 from tests.rig.lifecycle import TABLE, Row, check, settle, until_whole

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.rig.books import accepted_in
+from tests.books import accepted_in
 from tests.rig.journey import SRC, Journey
 from tests.rig.rig import Rig
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig.books import accepted_in, booked, books, uncovered
+from tests.books import accepted_in, booked, books, uncovered
 from tests.rig.feed import Feed
 from tests.rig.image import extract, look
 from tests.rig.install import STATE, installed, unit

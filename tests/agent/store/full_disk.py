@@ -36,9 +36,10 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT_BYTES, resource.RLIM_INFINITY))
     done = 0
     refused: OutboxFull | None = None
-    while refused is None and done < 1_000:
+    evicted = 0
+    while refused is None and done < 400:
         try:
-            outbox.commit(change(done, kind))
+            evicted += outbox.commit(change(done, kind)).dropped
             done += 1
         except OutboxFull as error:
             refused = error
@@ -46,7 +47,6 @@ def main() -> None:
     counters = outbox.counters()
     accepted_when_refused = sum(c.accepted for c in counters.values())
     tries = 0
-    evicted = 0
     for _ in range(3):
         try:
             evicted += outbox.commit(change(done, kind)).dropped
@@ -60,7 +60,7 @@ def main() -> None:
         done += 1
     counters = outbox.counters()
     answer = {
-        "refusal": str(refused),
+        "refusal": str(refused or ""),
         "no_space": refused is not None and refused.no_space,
         "reserve_gone": reserve_gone,
         "accepted_when_refused": accepted_when_refused,

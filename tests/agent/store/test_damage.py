@@ -436,3 +436,25 @@ def test_one_flipped_version_is_damage_not_news(tmp_path: Path) -> None:
     assert delivered(reader) == {key: truth[key] for key in totals["there"]}
     reader.close()
     outbox.close()
+
+
+def test_an_audit_that_meets_damage_asks_for_a_look(tmp_path: Path) -> None:
+    """While nothing is sent nobody else reads the rows: the audit would fail for ever."""
+    outbox = open_outbox(tmp_path)
+    for number in range(120):
+        outbox.commit(Change([record(number, pad="ab" * 400)], BOOT))
+    outbox._engine.empty_log()
+    path = tmp_path / "outbox.db"
+    with path.open("r+b") as file:
+        for page in range(10, pages(path)):
+            file.seek(page * PAGE)
+            file.write(b"\xa5" * PAGE)
+    reader = OutboxReader(tmp_path)
+    with pytest.raises(READ_ERRORS):
+        reader.summary()
+    outbox.commit(Change([record(500)], BOOT))
+    assert outbox.work_left()
+    settle(outbox)
+    assert assert_balanced(reader)["dropped"] > 0
+    reader.close()
+    outbox.close()

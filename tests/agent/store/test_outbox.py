@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
+import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -50,23 +52,26 @@ RECORD = st.builds(
 
 @given(st.lists(RECORD, min_size=1, max_size=20))
 def test_records_come_back_as_they_were(records: list[Record]) -> None:
-    found = [
-        item
-        for n, packed in body.bodies([body.line(item) for item in records])
-        for item in body.records(packed)
-    ]
+    content = [body.Unit(seq, item) for seq, item in enumerate(records, 7)]
+    span = (7, 6 + len(records))
+    rows = body.packed(StorageClass.HISTORY, 1, "e", BOOT, span, content)
+    found = [unit.record for row in rows for unit in body.units(row)]
     assert found == records
     assert [list(map(type, item.values.values())) for item in found] == [
         list(map(type, item.values.values())) for item in records
     ]
 
 
-@given(st.binary(max_size=200))
-def test_any_bytes_are_a_body_or_a_value_error(raw: bytes) -> None:
-    try:
-        body.records(raw)
-    except ValueError:
-        return
+LINES = st.sampled_from(
+    [b"", b"[1,2]", b"[-5]", b'["a"]', b"[1e400]", b"{}", b'["a",1,"sample",{}]', b"\xff"]
+)
+
+
+@given(st.binary(max_size=200) | st.lists(LINES).map(b"\n".join), st.integers(1, 5))
+def test_any_bytes_are_a_body_or_a_value_error(raw: bytes, n: int) -> None:
+    for packed in (raw, zlib.compress(raw)):
+        with suppress(ValueError):
+            body.units(body.RawRow(1, 1, 4, n, "e", BOOT, 0, packed))
 
 
 SPAN = st.tuples(st.booleans(), st.integers(0, 60), st.integers(0, 15))

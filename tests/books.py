@@ -1,6 +1,6 @@
-"""What became of accepted records: judged outside the guest, by the cloud end's ledger alone.
+"""What became of accepted records: judged outside the fault's domain, by the cloud end's ledger.
 
-Accepted is what the agent said was on flash, in a log that is a file of the host: it said so after
+Accepted is what the agent said was on flash, in a log outside the fault's domain: it said so after
 its commit and before it let a driver forget. Each such number must be delivered or be in a drop.
 """
 

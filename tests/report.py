@@ -1,4 +1,4 @@
-"""What the rig's checks found, as rig-report.json: an entry for each, failed or not run too."""
+"""What checks found, as JSON: an entry for each id, failed or not run too."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ WORST = ("passed", "not run", "failed")
 
 
 class Report:
-    """Entries by id. Tests of one id are one check: figures add up, the worst verdict counts."""
+    """Entries by id. Tests of one id are one check: figures add up, the worst verdict counts.
 
-    def __init__(self) -> None:
+    `key` is the name of the list in the file.
+    """
+
+    def __init__(self, key: str = "checks") -> None:
+        self._key = key
         self._checks: dict[str, dict[str, Any]] = {}
 
     def enter(
@@ -35,7 +39,7 @@ class Report:
             },
         )
         if verdict == "passed":
-            # The fixture `rig` has seen to it that whoever ran an agent kept the books.
+            # The fixtures have seen to it that whoever ran an agent kept the books.
             figures = {"runs": 1, **dict.fromkeys(BOOKS, 0), **figures}
         elif verdict == "not run":
             figures = {}
@@ -55,7 +59,7 @@ class Report:
     def write(self, path: Path) -> None:
         """Write the file."""
         checks = sorted(self._checks.values(), key=lambda check: str(check["id"]))
-        path.write_text(json.dumps({"checks": checks}, indent=1) + "\n")
+        path.write_text(json.dumps({self._key: checks}, indent=1) + "\n")
 
     def lines(self) -> list[str]:
         """The same for people, a line a check."""

@@ -1,0 +1,212 @@
+"""Bits that flip, logs that are cut, files that are overwritten, deleted or put back.
+
+Each is done to a real agent with a backlog. Never may a wrong value arrive, and what is gone must
+be in a drop: the oracle knows every number that was ever emitted.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.books import accepted_in
+from tests.faults.world import World
+
+PAGE = 4096
+FRAME = 24 + PAGE
+HEADER = 32
+
+
+def backlog(world: World, n: int = 60) -> None:
+    """An agent that is offline and has something to lose."""
+    world.dial()
+    world.start()
+    world.feed(rate=100)
+    world.accepts(40)
+    world.offline()
+    world.accepts(n)
+
+
+def flip(path: Path, at: int, mask: int = 0xFF) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        (old,) = file.read(1)
+        file.seek(at)
+        file.write(bytes([old ^ mask]))
+
+
+def judged(world: World, began: float) -> None:
+    """The next life goes through what it finds; then the oracle."""
+    world.accepts(20)
+    world.until(world.salvaged, "all that was damaged is looked through", 60)
+    world.settle(healed_at=began, within_s=90)
+
+
+@pytest.mark.fault("B9", "a bit flips in a page of the database, each page in turn")
+def test_a_bit_flips_in_the_table_of_tables(world: World) -> None:
+    backlog(world)
+    world.stop()
+    flip(world.state_dir / "outbox.db", 100 + 3, 0x10)
+    began = time.monotonic()
+    world.start()
+    judged(world, began)
+
+
+@pytest.mark.fault("B9", "a bit flips in a page of the database, each page in turn")
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_bit_flips_in_each_page(clean: bool, world: World) -> None:
+    backlog(world)
+    world.figures["runs"] = 0
+    rng, page = random.Random(5), 0
+    path = world.state_dir / "outbox.db"
+    while True:
+        if clean:
+            world.stop()
+        else:
+            world.kill()
+        if page >= min(path.stat().st_size // PAGE, 60):
+            break
+        flip(path, page * PAGE + rng.choice([0, 3, 8, rng.randrange(PAGE)]), 1 << rng.randrange(8))
+        world.figures["runs"] += 1
+        page += 1
+        world.start()
+        world.accepts(15)
+    assert page > 8
+    began = time.monotonic()
+    world.start()
+    judged(world, began)
+
+
+def frames(path: Path) -> int:
+    return max(0, (path.stat().st_size - HEADER) // FRAME) if path.exists() else 0
+
+
+@pytest.mark.fault("B10", "the log is cut, and no index tells of it", slice=True)
+def test_the_log_is_cut_short(world: World) -> None:
+    """As after a power cut whose disk lied: a whole, shorter log. Numbers must not come twice."""
+    backlog(world)
+    world.kill()
+    log = world.state_dir / "outbox.db-wal"
+    count = frames(log)
+    assert count > 4
+    os.truncate(log, HEADER + FRAME * (count // 2))
+    (world.state_dir / "outbox.db-shm").unlink()
+    epochs = set(accepted_in([world.log()]))
+    began = time.monotonic()
+    world.start()
+    world.accepts(20)
+    assert set(accepted_in([world.log()])) - epochs, "numbers go on in another epoch"
+    judged(world, began)
+
+
+@pytest.mark.fault("B10", "a bit flips in a frame of the log, or it is cut there: each in turn")
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("how", ["flip", "cut", "cut without an index"])
+def test_each_frame_of_the_log(how: str, world: World) -> None:
+    backlog(world)
+    log = world.state_dir / "outbox.db-wal"
+    world.figures["runs"] = 0
+    rng, frame = random.Random(6), 0
+    while True:
+        world.kill()
+        count = frames(log)
+        if frame >= 40:
+            break
+        if count:
+            at = HEADER + FRAME * min(frame, count - 1)
+            if how == "flip":
+                flip(log, at + rng.randrange(FRAME), 1 << rng.randrange(8))
+            else:
+                os.truncate(log, at + rng.choice([0, 0, rng.randrange(FRAME)]))
+            if how == "cut without an index":
+                (world.state_dir / "outbox.db-shm").unlink()
+            world.figures["runs"] += 1
+        frame += 1
+        world.start()
+        world.accepts(15)
+    began = time.monotonic()
+    world.start()
+    judged(world, began)
+
+
+@pytest.mark.fault("B10", "an older copy of the database is put back")
+def test_an_older_copy_is_put_back(world: World) -> None:
+    backlog(world)
+    world.stop()
+    path = world.state_dir / "outbox.db"
+    shutil.copy(path, world.directory / "older.db")
+    world.start()
+    world.accepts(100)
+    world.stop()
+    shutil.copy(world.directory / "older.db", path)
+    began = time.monotonic()
+    world.start()
+    judged(world, began)
+
+
+@pytest.mark.fault("B11", "random bytes over the database while it is open")
+@pytest.mark.parametrize("share", [0.2, 1.0])
+def test_random_bytes_over_the_open_database(share: float, world: World) -> None:
+    backlog(world, 200)
+    path = world.state_dir / "outbox.db"
+    rng = random.Random(7)
+    with path.open("r+b") as file:
+        for page in range(path.stat().st_size // PAGE):
+            if rng.random() < share:
+                file.seek(page * PAGE)
+                file.write(rng.randbytes(PAGE))
+    began = time.monotonic()
+    world.accepts(100)
+    judged(world, began)
+
+
+@pytest.mark.fault("B12", "files of the database are deleted or replaced while they are open")
+@pytest.mark.parametrize(
+    "victims",
+    [
+        ["outbox.db"],
+        ["outbox.db-wal"],
+        ["outbox.db-shm"],
+        ["outbox.db", "outbox.db-wal", "outbox.db-shm"],
+        ["outbox.water", "reserve"],
+    ],
+    ids=" ".join,
+)
+def test_files_are_deleted(victims: list[str], world: World) -> None:
+    backlog(world)
+    for name in victims:
+        (world.state_dir / name).unlink()
+    began = time.monotonic()
+    took_s = world.accepts(30)
+    assert took_s < 10
+    judged(world, began)
+
+
+@pytest.mark.fault("B12", "files of the database are deleted or replaced while they are open")
+def test_the_database_is_replaced_by_another(world: World) -> None:
+    backlog(world)
+    other = world.directory / "other.db"
+    shutil.copy(world.state_dir / "outbox.db", other)
+    world.accepts(40)
+    other.replace(world.state_dir / "outbox.db")
+    began = time.monotonic()
+    assert world.accepts(30) < 10
+    judged(world, began)
+
+
+@pytest.mark.fault("B12", "the database is deleted while no agent runs")
+def test_the_database_is_gone_at_the_start(world: World) -> None:
+    """The mark beside it still says what was there: all of that is accounted for."""
+    backlog(world)
+    world.stop()
+    (world.state_dir / "outbox.db").unlink()
+    began = time.monotonic()
+    world.start()
+    judged(world, began)
+    assert world.figures["dropped"] >= 60

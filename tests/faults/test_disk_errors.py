@@ -1,0 +1,111 @@
+"""Storage that says no: errors of fsync, write and read, and a disk that takes its time."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.faults.injection import injected
+from tests.faults.world import World
+
+REFUSES = "nothing can be written"
+
+
+def driving(world: World) -> None:
+    """An agent that records and delivers."""
+    world.dial()
+    world.start()
+    world.feed()
+    world.accepts(30)
+
+
+@pytest.mark.fault("B1", "fsync fails once: EIO", slice=True)
+def test_fsync_fails_once(world: World) -> None:
+    driving(world)
+    mark = world.mark()
+    with world.failing("fdatasync,fsync:error=EIO:when=1") as log:
+        world.until(lambda: injected(log), "a failed fsync")
+        healed_at = time.monotonic()
+        world.accepts(20)
+    assert injected(log) == 1
+    world.settle(healed_at=healed_at)
+    # It was settled by opening the file again, within the same commit: nobody has to be called.
+    assert len(world.alarms("")) <= 1, world.alarms("")
+    assert len(world.alarms(REFUSES, mark)) == len(world.alarms(""))
+
+
+@pytest.mark.fault("B2", "fsync fails for ever: EIO")
+def test_fsync_fails_for_ever(world: World) -> None:
+    driving(world)
+    mark = world.mark()
+    with world.failing("fdatasync,fsync:error=EIO") as log:
+        world.until(lambda: world.alarms(REFUSES, mark), "the alarm")
+        said = world.accepted()
+        tries = injected(log)
+        world.until(lambda: injected(log) > tries + 3, "it tries again")
+        assert world.accepted() == said, "said to be on flash while no fsync worked"
+        assert not world.healthy()
+        healed_at = time.monotonic()
+    world.accepts(50)
+    world.settle(healed_at=healed_at)
+    assert len(world.alarms("", mark)) == 1, world.alarms("")
+
+
+@pytest.mark.fault("B1", "fsync fails once: EIO")
+@pytest.mark.parametrize("n", [2, 3, 5, 8])
+def test_fsync_fails_at_another_moment(n: int, world: World) -> None:
+    driving(world)
+    with world.failing(f"fdatasync,fsync:error=EIO:when={n}") as log:
+        world.until(lambda: injected(log), "a failed fsync")
+        healed_at = time.monotonic()
+        world.accepts(20)
+    assert world.settle(healed_at=healed_at).dropped == 0
+
+
+@pytest.mark.fault("B3", "fsync takes 3 s each time")
+def test_fsync_takes_long(world: World) -> None:
+    driving(world)
+    emitted = world.feeders["count"].emitted()
+    with world.failing("fdatasync:delay_enter=3000000"):
+        world.accepts(150, 60)
+        world.until(lambda: world.feeders["count"].emitted() > emitted + 250, "the feeder goes on")
+        assert not world.alarms("stalled")
+        healed_at = time.monotonic()
+    assert world.settle(healed_at=healed_at).dropped == 0
+
+
+@pytest.mark.fault("B4", "a write fails: ENOSPC, and later not any more")
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EDQUOT"])
+def test_writes_fail_for_a_while(error: str, world: World) -> None:
+    driving(world)
+    mark = world.mark()
+    with world.failing(f"pwrite64:error={error}") as log:
+        world.until(lambda: world.alarms(REFUSES, mark), "the alarm")
+        said = world.accepted()
+        tries = injected(log)
+        world.until(lambda: injected(log) > tries + 3, "it tries again")
+        assert world.accepted() == said
+        healed_at = time.monotonic()
+    world.accepts(50)
+    found = world.settle(healed_at=healed_at)
+    assert found.dropped == 0, "nothing is given up for a disk that has room"
+    assert len(world.alarms(REFUSES, mark)) == 1
+
+
+@pytest.mark.fault("B7", "a page of the database cannot be read: EIO")
+def test_pages_cannot_be_read(world: World) -> None:
+    """Old pages are read for thinning, sending and acknowledging: first while offline."""
+    driving(world)
+    world.offline()
+    world.accepts(200)
+    mark = world.mark()
+    database = [world.state_dir / "outbox.db"]
+    with world.failing("pread64:error=EIO:when=1+20", files=database) as log:
+        world.dial()
+        world.until(lambda: injected(log) or "salvag" in world.log(mark), "a failed read", 20)
+        world.accepts(50)
+        healed_at = time.monotonic()
+    world.accepts(50)
+    world.until(world.salvaged, "all that was damaged is looked through", 60)
+    world.settle(healed_at=healed_at)

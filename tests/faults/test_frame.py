@@ -1,0 +1,107 @@
+"""The frame itself: the oracle sees what it must see, and the agent passes where nothing fails."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from cloud.schema import open_writer
+from tests.faults.oracle import judge
+from tests.faults.table import table
+from tests.faults.world import World
+
+LOG = "DEBUG   on flash: epoch e1 to 6"
+INSERT = "INSERT INTO record VALUES('v','e1',?,'count','count',?,'b',0,NULL,0,?,'{}',NULL)"
+
+
+def ledger(path: Path) -> None:
+    """Six records, the numbers 1 to 6; the last but one, an event, came before the samples."""
+    with closing(open_writer(path)) as db:
+        for seq, number in enumerate((5, 1, 2, 3, 4, 6), 1):
+            kind = "event" if number == 5 else "sample"
+            db.execute(INSERT, (seq, kind, json.dumps({"Vehicle.Test.Count": number})))
+        db.execute("INSERT INTO span VALUES('v','e1',1,6)")
+
+
+def without(*seqs: int) -> Callable[[sqlite3.Connection], None]:
+    def remove(db: sqlite3.Connection) -> None:
+        for seq in seqs:
+            db.execute("DELETE FROM record WHERE seq = ?", (seq,))
+
+    return remove
+
+
+def valued(seq: int, number: int) -> Callable[[sqlite3.Connection], None]:
+    values = json.dumps({"Vehicle.Test.Count": number})
+    return lambda db: db.execute("UPDATE record SET vals = ? WHERE seq = ?", (values, seq)) and None
+
+
+def dropped(first: int, last: int, count: int) -> Callable[[sqlite3.Connection], None]:
+    def account(db: sqlite3.Connection) -> None:
+        db.execute("DELETE FROM record WHERE seq BETWEEN ? AND ?", (first, last))
+        row = ("v", "e1", "history", first, last, count, "quota")
+        db.execute("INSERT INTO dropped VALUES(?,?,?,?,?,?,?)", row)
+
+    return account
+
+
+def conflict(db: sqlite3.Connection) -> None:
+    db.execute("INSERT INTO conflict VALUES('v','e1',2,'{}',0)")
+
+
+@pytest.mark.parametrize(
+    ("change", "lost", "invented"),
+    [
+        (without(), 0, 0),
+        (dropped(2, 3, 2), 0, 0),
+        (without(3), 2, 0),  # a number without its record, and a count without its number
+        (dropped(2, 3, 1), 2, 0),
+        (valued(6, 7), 1, 1),  # never emitted
+        (valued(6, 4), 1, 1),  # came twice
+        (valued(3, 6), 1, 2),  # 3 comes after 6, 6 comes twice, 2 is absent
+        (conflict, 0, 1),
+    ],
+)
+def test_the_oracle_sees(
+    change: Callable[[sqlite3.Connection], None], lost: int, invented: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "ledger.db"
+    ledger(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        change(db)
+    found = judge(path, [LOG], {"count": 6})
+    assert (found.lost, found.invented) == (lost, invented), found
+    assert found.accepted == 6
+
+
+def test_what_is_on_flash_and_unheard_of_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    ledger(path)
+    assert judge(path, [LOG.replace("to 6", "to 8")], {}).lost == 2
+    assert judge(path, [LOG], {"count": 8}).lost == 2, "a number that no ring and no row holds"
+
+
+@pytest.mark.fault("A0", "nothing fails: the control", slice=True)
+def test_nothing_fails(world: World) -> None:
+    world.dial()
+    world.start()
+    world.feed()
+    world.accepts(30)
+    found = world.settle()
+    assert found.accepted >= 30 and found.dropped == 0
+    assert not world.alarms("")
+
+
+def test_the_table() -> None:
+    faults = [
+        {"id": "A10", "what": "stopped", "runs": 1, "accepted": 1200, "verdict": "passed"},
+        {"id": "A2", "what": "killed", "runs": None, "verdict": "not run"},
+    ]
+    lines = table(faults).splitlines()
+    assert lines[2].startswith("| A2 | killed |  |") and lines[2].endswith("| not run |")
+    assert lines[3].startswith("| A10 | stopped | 1 | 1,200 |")
