@@ -250,6 +250,7 @@ class Coordinator:
             acked=self._acknowledge,
             refuse=self._refuse,
             beat=self._table.loop("uplink", 30.0),
+            catalogue=self.catalogue,
         )
 
     def _replace_uplink(self, settings: UplinkConfig) -> None:

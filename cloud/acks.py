@@ -6,7 +6,7 @@ accounts. The vehicle clamps acks to what it sent, so a range never says more th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -34,3 +34,20 @@ def acknowledgements(batches: Iterable[Batch]) -> list[tuple[str, bytes]]:
             part = whole[at : at + MAX_RANGES]
             messages.append((vehicle, msgspec.json.encode({"epoch": epoch, "ranges": part})))
     return messages
+
+
+def about_catalogues(
+    have: Iterable[tuple[str, str]], need: Iterable[tuple[str, str]]
+) -> list[tuple[str, bytes]]:
+    """(vehicle, payload) of the messages that say which catalogues are durable, which are missing.
+
+    `have`, `need`: (vehicle, hash). Sent on the topic of the acks.
+    """
+    said: dict[str, Mapping[str, dict[str, None]]] = {}
+    for key, pairs in (("have", have), ("need", need)):
+        for vehicle, name in pairs:
+            said.setdefault(vehicle, {"have": {}, "need": {}})[key][name] = None
+    return [
+        (vehicle, msgspec.json.encode({key: list(names)[:MAX_RANGES] for key, names in of.items()}))
+        for vehicle, of in said.items()
+    ]

@@ -8,9 +8,8 @@ allocates: zlib output, nested protobuf messages (an empty one takes 2 bytes on 
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, chain, compress
+from collections.abc import Sequence
+from itertools import accumulate, chain
 
 from google.protobuf.message import DecodeError
 
@@ -18,11 +17,9 @@ from cloud import telemetry_pb2 as pb
 from cloud.batch import (
     CLASSES,
     INT64_MAX,
-    INT64_MIN,
     MAX_TIME_MS,
     MAX_VALUES,
     OFFSET_SOURCES,
-    STATES,
     Batch,
     Blob,
     Drop,
@@ -38,26 +35,26 @@ from cloud.batch import (
     check_kind,
     check_name,
     check_offsets,
-    check_text,
     check_vehicle,
     merged_boots,
 )
+from cloud.catalogue import CatalogueUnknown, Lookup, Shape, no_catalogue
+from cloud.columns import spread
 from cloud.intervals import Range, merged
 from cloud.json_format import decode_json
-from cloud.structure import check_structure
+from cloud.structure import check_structure, inflated
 
 FORMAT_PROTOBUF = 0x01
 FORMAT_JSON = ord("{")
 MAX_BODY = 16 << 20
 """Bytes of a message after decompression."""
 
-_NO_NEWS, _VALUE, _STATE = 0, 1, 2
-_UNPACKED = tuple(tuple((byte >> shift) & 3 for shift in (0, 2, 4, 6)) for byte in range(256))
-"""A byte of `presence` -> its four entries, lowest bits first."""
 
+def decode(payload: bytes, catalogues: Lookup = no_catalogue) -> Batch:
+    """The batch in one telemetry message. `catalogues` knows what it may refer to.
 
-def decode(payload: bytes) -> Batch:
-    """The batch in one telemetry message. ValueError says what is wrong with it."""
+    Raises CatalogueUnknown where that must be asked for; any other ValueError says what is wrong.
+    """
     if not payload:
         raise ValueError("an empty message")
     if payload[0] == FORMAT_JSON:
@@ -66,31 +63,16 @@ def decode(payload: bytes) -> Batch:
         return decode_json(payload)
     if payload[0] != FORMAT_PROTOBUF:
         raise ValueError(f"first byte 0x{payload[0]:02x} is no known format (0x01, 0x7b)")
-    body = _inflated(payload[1:])
+    body = inflated(payload[1:], MAX_BODY)
     check_structure(body)
     try:
         message = pb.Batch.FromString(body)
     except DecodeError as error:
         raise ValueError(f"not a protobuf Batch: {error}") from None
-    return _batch(message)
+    return _batch(message, catalogues)
 
 
-def _inflated(data: bytes) -> bytes:
-    inflater = zlib.decompressobj()
-    try:
-        body = inflater.decompress(data, MAX_BODY + 1)
-    except zlib.error as error:
-        raise ValueError(f"not a zlib stream: {error}") from None
-    if len(body) > MAX_BODY:
-        raise ValueError(f"zlib stream of more than {MAX_BODY} bytes")
-    if not inflater.eof:
-        raise ValueError("zlib stream is cut short")
-    if inflater.unused_data:
-        raise ValueError(f"{len(inflater.unused_data)} bytes after the zlib stream")
-    return body
-
-
-def _batch(message: pb.Batch) -> Batch:
+def _batch(message: pb.Batch, catalogues: Lookup) -> Batch:
     n = len(message.order)
     check_count(n, len(message.boots))
     vehicle = check_vehicle(message.vehicle)
@@ -101,7 +83,7 @@ def _batch(message: pb.Batch) -> Batch:
     drops = [_drop(drop) for drop in message.drops]
     kept: list[dict[str, Scalar]] = [{} for _ in order]
     states: list[dict[str, str]] = [{} for _ in order]
-    groups = _groups(message.groups, order, kept, states)
+    groups = _groups(message, catalogues, order, kept, states)
     records = map(
         Record,
         chain.from_iterable(range(first, last + 1) for first, last in runs),
@@ -189,12 +171,15 @@ def _blobs(blobs: Sequence[pb.Blob], n: int) -> list[Blob | None]:
 
 
 def _groups(
-    groups: Sequence[pb.Group],
+    message: pb.Batch,
+    catalogues: Lookup,
     order: Sequence[int],
     kept: Sequence[dict[str, Scalar]],
     states: Sequence[dict[str, str]],
 ) -> list[tuple[str, str, str]]:
     """Spreads all columns over their records; returns (source, name, kind) of each group."""
+    groups = message.groups
+    shapes = _shapes(message, catalogues)
     places: list[list[int]] = [[] for _ in groups]
     if order and max(order) >= len(groups):
         raise ValueError(f"order: group {max(order)} of {len(groups)}")
@@ -203,86 +188,45 @@ def _groups(
     heads = []
     room = MAX_VALUES
     for group, where in zip(groups, places, strict=True):
-        source, name = check_name(group.source, "source"), check_group(group.name)
+        shape = _shape(group, shapes)
+        source, name = shape.source, shape.name
         heads.append((source, name, check_kind(group.kind)))
         seen: set[str] = set()
         for column in group.columns:
-            path = check_name(column.path, "path")
+            path = _path(column, shape)
             if path in seen:
                 raise ValueError(f"{name}: column {path[:80]!r} is stated twice")
             seen.add(path)
             room -= len(where)
             if room < 0:
                 raise ValueError(f"more than {MAX_VALUES} values in one message")
-            _spread(column, path, where, kept, states)
+            spread(column, path, where, kept, states)
     return heads
 
 
-def _spread(
-    column: pb.Column,
-    path: str,
-    where: Sequence[int],
-    kept: Sequence[dict[str, Scalar]],
-    states: Sequence[dict[str, str]],
-) -> None:
-    """Writes one column's values and states into its records, which are at the places `where`."""
-    with_value: Sequence[int] = where
-    with_state: Sequence[int] = ()
-    if column.presence:
-        codes = _presence(column.presence, len(where), path)
-        with_value = list(compress(where, [code == _VALUE for code in codes]))
-        with_state = list(compress(where, [code == _STATE for code in codes]))
-    values = _values(column, path)
-    if len(values) != len(with_value):
-        raise ValueError(f"{path}: {len(values)} values for {len(with_value)} records")
-    if len(column.states) != len(with_state):
-        raise ValueError(f"{path}: {len(column.states)} states for {len(with_state)} records")
-    for place, value in zip(with_value, values, strict=True):
-        kept[place][path] = value
-    for place, state in zip(with_state, column.states, strict=True):
-        if not 1 <= state <= len(STATES):
-            raise ValueError(f"{path}: state {state} is not known")
-        states[place][path] = STATES[state - 1]
+def _shapes(message: pb.Batch, catalogues: Lookup) -> Sequence[Shape]:
+    """The catalogue that the groups refer to; empty where they do not."""
+    if not message.catalogue:
+        return ()
+    name = check_id(message.catalogue.hex(), "catalogue")
+    shapes = catalogues(name)
+    if shapes is None:
+        raise CatalogueUnknown(name)
+    return shapes
 
 
-def _presence(packed: bytes, n: int, path: str) -> list[int]:
-    if len(packed) != (n + 3) // 4:
-        raise ValueError(f"{path}: presence of {len(packed)} bytes for {n} records")
-    codes = list(chain.from_iterable(map(_UNPACKED.__getitem__, packed)))
-    if any(codes[n:]) or 3 in codes:
-        raise ValueError(f"{path}: presence has a code that is not 0, 1 or 2")
-    return codes[:n]
+def _shape(group: pb.Group, shapes: Sequence[Shape]) -> Shape:
+    """Source, name and leaves of a group; without leaves where it names itself."""
+    if not group.shape:
+        return Shape(check_name(group.source, "source"), check_group(group.name), ())
+    if group.shape > len(shapes):
+        raise ValueError(f"groups: shape {group.shape} of {len(shapes)} in the catalogue")
+    return shapes[group.shape - 1]
 
 
-def _values(column: pb.Column, path: str) -> Sequence[Scalar]:
-    """The one value list that a column uses."""
-    sizes = [len(column.delta), len(column.real), len(column.flag), len(column.text)]
-    if sum(map(bool, sizes)) > 1:
-        raise ValueError(f"{path}: more than one list of values")
-    if max(sizes) > MAX_VALUES:
-        raise ValueError(f"more than {MAX_VALUES} values in one message")
-    if column.delta:
-        return list(_numbers(column, path))
-    if column.real:
-        reals = list(column.real)
-        # The sum of finite doubles may overflow, so each is looked at: v - v is 0 or NaN.
-        if any(value - value != 0.0 for value in reals):
-            raise ValueError(f"{path}: a value that is not finite")
-        return reals
-    if column.text:
-        return [check_text(text, path) for text in column.text]
-    return list(column.flag)
-
-
-def _numbers(column: pb.Column, path: str) -> Iterator[int] | Iterator[float]:
-    entries = list(accumulate(column.delta))
-    if min(entries) < INT64_MIN or max(entries) > INT64_MAX:
-        raise ValueError(f"{path}: a number beyond 64 bits")
-    steps = column.steps_per_unit
-    if column.integer:
-        if steps != 1:
-            raise ValueError(f"{path}: an integer with {steps} steps per unit")
-        return iter(entries)
-    if steps == 0:
-        raise ValueError(f"{path}: 0 steps per unit")
-    return (entry / steps for entry in entries)
+def _path(column: pb.Column, shape: Shape) -> str:
+    if not column.leaf:
+        return check_name(column.path, "path")
+    if column.leaf > len(shape.leaves):
+        raise ValueError(f"{shape.name}: leaf {column.leaf} of {len(shape.leaves)}")
+    return shape.leaves[column.leaf - 1][0]

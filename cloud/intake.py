@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import msgspec
 
 from cloud import topics
 from cloud.batch import Batch, check_id
+from cloud.catalogue import CatalogueUnknown, Shapes, decode_catalogue, hash_of
 from cloud.decoder import decode
 
 MAX_STATUS = 4_096
@@ -45,6 +46,22 @@ class Status(NamedTuple):
     wall_ms: int
 
 
+class Announced(NamedTuple):
+    """A catalogue to keep, and its message."""
+
+    vehicle: str
+    hash: str
+    shapes: Shapes
+    payload: bytes
+
+
+class Needed(NamedTuple):
+    """A batch that cannot be read before the vehicle sends this catalogue; not acknowledged."""
+
+    vehicle: str
+    hash: str
+
+
 class Rejection(NamedTuple):
     """A message that is kept aside and not acknowledged, and why."""
 
@@ -59,6 +76,7 @@ class Intake:
     deliveries: Sequence[Delivery] = ()
     statuses: Sequence[Status] = ()
     rejections: Sequence[Rejection] = ()
+    catalogues: Sequence[Announced] = ()
     messages: int = 0
     nbytes: int = 0
     acks_sent: int = 0
@@ -74,7 +92,17 @@ class _Status(msgspec.Struct):
 _status = msgspec.json.Decoder(_Status)
 
 
-def judge(prefix: str, received: Received) -> Delivery | Status | Rejection | None:
+Judged = Delivery | Status | Announced | Needed | Rejection
+KnownShapes = Callable[[str, str], Shapes | None]
+"""(vehicle, hash) -> the catalogue that the vehicle announced; None where it did not."""
+
+
+def knows_none(_vehicle: str, _hash: str) -> Shapes | None:
+    """The KnownShapes of a far end that was told nothing."""
+    return None
+
+
+def judge(prefix: str, received: Received, catalogues: KnownShapes = knows_none) -> Judged | None:
     """What a message is; None for the empty message that clears a retained status.
 
     A vehicle writes into its own books only: the topic, which the broker can guard, names it.
@@ -87,13 +115,23 @@ def judge(prefix: str, received: Received) -> Delivery | Status | Rejection | No
             status = _decoded_status(received)
             _check_same(vehicle, status.vehicle)
             return status
+        if leaf.startswith(topics.CATALOGUE):
+            return _announced(vehicle, leaf.removeprefix(topics.CATALOGUE), received.payload)
         if leaf not in topics.BATCHES:
             raise ValueError(f"nothing is expected on up/{leaf[:80]}")
-        batch = decode(received.payload)
+        batch = decode(received.payload, lambda name: catalogues(vehicle, name))
         _check_same(vehicle, batch.vehicle)
+    except CatalogueUnknown as unknown:
+        return Needed(vehicle, unknown.hash)
     except ValueError as error:
         return Rejection(received, str(error)[:500])
     return Delivery(batch, received.boottime_ms)
+
+
+def _announced(vehicle: str, name: str, payload: bytes) -> Announced:
+    if name != hash_of(payload):
+        raise ValueError(f"catalogue {name[:80]} has the hash {hash_of(payload)}")
+    return Announced(vehicle, name, decode_catalogue(payload), payload)
 
 
 def _decoded_status(received: Received) -> Status:

@@ -21,6 +21,7 @@ from cloud.intake import Delivery, Intake
 from cloud.intervals import Range
 from cloud.notes import counters, note_counts, note_rejections, note_statuses
 from cloud.rows import Row, content, row_of, same_content
+from cloud.shelf import Shelf, keep
 from cloud.spans import Spans, book_drops
 
 _INSERT = f"INSERT INTO record VALUES({','.join('?' * 13)})"
@@ -61,6 +62,7 @@ class Ledger:
             schema.unlock(self._lock)
             raise
         self._spans = Spans(self._db)
+        self.shelf = Shelf(self._db)
 
     def close(self) -> None:
         self._db.close()
@@ -108,6 +110,7 @@ class Ledger:
         book_drops(self._db, batches)
         self._spans.book(batches)
         note_statuses(self._db, intake.statuses)
+        keep(self._db, intake.catalogues)
         if intake.rejections:
             note_rejections(self._db, intake.rejections)
         counted = {

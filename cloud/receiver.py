@@ -14,8 +14,18 @@ import time
 from collections.abc import Callable, Sequence
 
 from cloud import topics
-from cloud.acks import acknowledgements
-from cloud.intake import Delivery, Intake, Received, Rejection, Status, judge
+from cloud.acks import about_catalogues, acknowledgements
+from cloud.intake import (
+    Announced,
+    Delivery,
+    Intake,
+    Judged,
+    Needed,
+    Received,
+    Rejection,
+    Status,
+    judge,
+)
 from cloud.ledger import Ledger, ignore
 
 log = logging.getLogger("cloud")
@@ -66,12 +76,13 @@ class Receiver:
         if not group:
             self._count_acks()
             return 0
-        judged = [judge(self._prefix, received) for received in group]
+        judged = self._judged(group)
         deliveries = [item for item in judged if isinstance(item, Delivery)]
         intake = Intake(
             deliveries=deliveries,
             statuses=[item for item in judged if isinstance(item, Status)],
             rejections=[item for item in judged if isinstance(item, Rejection)],
+            catalogues=[item for item in judged if isinstance(item, Announced)],
             messages=len(group),
             nbytes=sum(len(received.payload) for received in group),
             acks_sent=self._uncounted_acks,
@@ -79,8 +90,25 @@ class Receiver:
         if self._commit(intake):
             self._uncounted_acks = 0
             self._acknowledge(deliveries)
+            needed = [(item.vehicle, item.hash) for item in judged if isinstance(item, Needed)]
+            self._say_catalogues(intake, needed)
         self._say_refusals(intake)
         return len(group)
+
+    def _judged(self, group: Sequence[Received]) -> list[Judged | None]:
+        """What the messages are; a catalogue serves those that come after it."""
+        judged = []
+        for received in group:
+            item = judge(self._prefix, received, self._ledger.shelf.find)
+            if isinstance(item, Announced):
+                self._ledger.shelf.put(item)
+            judged.append(item)
+        return judged
+
+    def _say_catalogues(self, intake: Intake, needed: Sequence[tuple[str, str]]) -> None:
+        have = [(one.vehicle, one.hash) for one in intake.catalogues]
+        for vehicle, payload in about_catalogues(have, needed):
+            self._publish(topics.acks(self._prefix, vehicle), payload)
 
     def _take(self, wait_s: float) -> list[Received]:
         try:

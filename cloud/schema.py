@@ -6,6 +6,7 @@ dropped   the drop accounts as the vehicle stated them, none contained in anothe
 conflict  records that came under an identity that was taken, with other content
 boot_offset  the UTC offsets of a vehicle's boots; `record.utc_ms` follows them
 vehicle   online or not (NULL: never said) and since when (UTC by this box), counts
+catalogue  what vehicles declared, as they sent it, the newest of each vehicle
 rejected  the newest messages that could not be read, cut at 64 KiB
 counter   counts since the ledger was created
 """
@@ -48,6 +49,13 @@ CREATE TABLE rejected(
   id INTEGER PRIMARY KEY, received_boottime_ms INTEGER NOT NULL, topic TEXT NOT NULL,
   reason TEXT NOT NULL, nbytes INTEGER NOT NULL, payload BLOB NOT NULL);
 CREATE TABLE counter(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+# Added to format 1: a ledger that was made before it is completed when it is opened for writing.
+_LATER_TABLES = """
+CREATE TABLE IF NOT EXISTS catalogue(
+  id INTEGER PRIMARY KEY, vehicle TEXT NOT NULL, hash TEXT NOT NULL, payload BLOB NOT NULL,
+  UNIQUE(vehicle, hash));
 """
 
 
@@ -93,6 +101,8 @@ def open_writer(path: Path) -> sqlite3.Connection:
             connection.executescript(
                 f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version={SCHEMA_VERSION};COMMIT;"
             )
+        if version in {0, SCHEMA_VERSION}:
+            connection.executescript(_LATER_TABLES)
     except sqlite3.Error as error:
         raise LedgerUnusable(f"{path} cannot be opened as a ledger: {error}") from None
     if version not in {0, SCHEMA_VERSION}:

@@ -1,4 +1,4 @@
-"""How many messages are nested in an encoded Batch, counted before anything is allocated for them.
+"""How large a message becomes, found out before anything is allocated for it.
 
 A protobuf runtime allocates about 80 bytes for an empty nested message that takes 2 on the wire: 16
 KiB of zlib can become 700 MB (measured). This walks only the fields that hold messages.
@@ -6,23 +6,46 @@ KiB of zlib can become 700 MB (measured). This walks only the fields that hold m
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Mapping
+
 MAX_MESSAGES = 50_000
 """Boots, offsets, drops, groups, columns and blobs together; ordinary telemetry has 50 to 500."""
 MAX_FIELDS = 200_000
 """Fields that this walk looks at; packed lists are one field each."""
 
 # Fields of telemetry.proto that hold messages, and which fields of those hold messages again.
-_BATCH: dict[int, dict[int, object]] = {4: {2: {}}, 5: {}, 6: {4: {}}, 10: {}}
+Structure = Mapping[int, Mapping[int, object]]
+BATCH: Structure = {4: {2: {}}, 5: {}, 6: {4: {}}, 10: {}}
+CATALOGUE: Structure = {1: {3: {}}}
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def check_structure(body: bytes) -> None:
-    """Raises ValueError if the encoded Batch has too many nested messages or is cut off.
+def inflated(data: bytes, max_bytes: int) -> bytes:
+    """What a zlib stream holds. ValueError where it is cut short, goes on, or holds more."""
+    inflater = zlib.decompressobj()
+    try:
+        body = inflater.decompress(data, max_bytes + 1)
+    except zlib.error as error:
+        raise ValueError(f"not a zlib stream: {error}") from None
+    if len(body) > max_bytes:
+        raise ValueError(f"zlib stream of more than {max_bytes} bytes")
+    if not inflater.eof:
+        raise ValueError("zlib stream is cut short")
+    if inflater.unused_data:
+        raise ValueError(f"{len(inflater.unused_data)} bytes after the zlib stream")
+    return body
+
+
+def check_structure(body: bytes, structure: Structure = BATCH) -> None:
+    """Raises ValueError if a message has too many nested messages or is cut off.
+
+    `structure`: which of its fields hold messages.
 
     Field kinds that proto3 does not use (groups) are refused as well.
     """
-    pending: list[tuple[int, int, dict[int, object]]] = [(0, len(body), dict(_BATCH))]
+    pending: list[tuple[int, int, Mapping[int, object]]] = [(0, len(body), structure)]
     messages = fields = 0
     while pending:
         at, end, nested = pending.pop()
@@ -39,7 +62,7 @@ def check_structure(body: bytes) -> None:
             elif kind == _BYTES:
                 size, at = _varint(body, at, end)
                 inner = nested.get(key >> 3)
-                if isinstance(inner, dict):
+                if isinstance(inner, Mapping):
                     messages += 1
                     if inner and at + size <= end:
                         pending.append((at, at + size, inner))

@@ -7,6 +7,8 @@ from cloud.batch import is_vehicle
 BATCHES = frozenset({"telemetry", "events", "files"})
 """Last level of the topics that carry batches: history, alarms, bulk."""
 STATUS = "status"
+CATALOGUE = "catalogue/"
+"""First part of the last levels of a catalogue's topic; its hash follows."""
 
 
 def subscription(prefix: str) -> str:

@@ -11,20 +11,17 @@ from itertools import pairwise
 
 from google.protobuf.message import DecodeError, EncodeError
 
-from agent.clock import OffsetRow
-from agent.record import Blob, Record, Scalar, State
+from agent.record import Blob, Record
 from agent.signals import Group
-from agent.store.rows import Drop
-from agent.uplink import columns, json_format
+from agent.uplink import batches, columns, json_format
 from agent.uplink import telemetry_pb2 as pb
+from agent.uplink.catalogue import Shapes
 from agent.uplink.payload import (
     CLASSES,
-    KINDS,
     OFFSET_SOURCES,
     Format,
     GroupOf,
     Payload,
-    Run,
     Undecodable,
     Unencodable,
     boots_of,
@@ -39,19 +36,30 @@ MAX_DECODED_BYTES = 64 << 20
 """A payload that unpacks to more is refused: it is none of ours."""
 
 
-def encode(payload: Payload, groups: GroupOf = nobody_declared, form: Format = "protobuf") -> bytes:
-    """The bytes of a payload. Raises Unencodable where a record does not fit the wire."""
+def encode(
+    payload: Payload,
+    groups: GroupOf = nobody_declared,
+    form: Format = "protobuf",
+    shapes: Shapes | None = None,
+) -> bytes:
+    """The bytes of a payload. Raises Unencodable where a record does not fit the wire.
+
+    `shapes`: a catalogue that the far end has; protobuf then refers to it instead of naming.
+    """
     if form == "json":
         return json_format.encode(payload, groups)
     try:
-        packed = _batch(payload, groups).SerializeToString()
+        packed = _batch(payload, groups, shapes).SerializeToString()
     except (EncodeError, ValueError, TypeError) as e:
         raise Unencodable(f"a record does not fit the wire: {e}") from e
     return bytes([VERSION]) + zlib.compress(packed, ZLIB_LEVEL)
 
 
-def decode(data: bytes) -> Payload:
-    """The payload of some bytes, in either format. Raises Undecodable."""
+def decode(data: bytes, shapes: Shapes | None = None) -> Payload:
+    """The payload of some bytes, in either format. `shapes`: what it may refer to.
+
+    Raises Undecodable.
+    """
     if data[:1] == b"{":
         return json_format.decode(data)
     if data[:1] != bytes([VERSION]):
@@ -61,7 +69,7 @@ def decode(data: bytes) -> Payload:
         packed = unpacker.decompress(data[1:], MAX_DECODED_BYTES)
         if not unpacker.eof or unpacker.unused_data:
             raise Undecodable("the compressed part is cut, too long or too large")
-        return _payload(pb.Batch.FromString(packed))
+        return batches.payload_of(pb.Batch.FromString(packed), shapes)
     except (zlib.error, DecodeError) as e:
         raise Undecodable(str(e)) from e
 
@@ -102,13 +110,24 @@ class _Table:
         self.n += 1
         return True
 
-    def fill(self, group: pb.Group) -> None:
-        group.source, group.name, group.kind = self.key
+    def fill(self, group: pb.Group, shapes: Shapes | None) -> bool:
+        """Write it; whether it refers to the catalogue."""
+        source, name, group.kind = self.key
+        place = shapes.place_of(source, self.group) if shapes and self.group else None
+        if place is None:
+            group.source, group.name = source, name
+        else:
+            group.shape = place + 1
         declared = self.group.index if self.group else {}
         for path in sorted(self.columns, key=lambda path: declared.get(path, len(declared))):
             signal = self.group.signals[declared[path]] if self.group and path in declared else None
-            unit, steps = (signal.unit, signal.steps_per_unit) if signal else ("", 0)
-            self.columns[path].fill(group.columns.add(), self.n, unit, steps)
+            column = group.columns.add()
+            if signal is not None and place is not None:
+                column.leaf = declared[path] + 1
+            else:
+                column.path, column.unit = path, signal.unit if signal else ""
+            self.columns[path].fill(column, self.n, signal.steps_per_unit if signal else 0)
+        return place is not None
 
 
 class _Tables:
@@ -140,7 +159,7 @@ class _Tables:
         return table.position
 
 
-def _batch(payload: Payload, groups: GroupOf) -> pb.Batch:
+def _batch(payload: Payload, groups: GroupOf, shapes: Shapes | None) -> pb.Batch:
     batch = pb.Batch(vehicle=payload.vehicle, epoch=bytes.fromhex(payload.epoch))
     boots = boots_of(payload)
     boot_position = {boot: at for at, boot in enumerate(boots)}
@@ -179,8 +198,9 @@ def _batch(payload: Payload, groups: GroupOf) -> pb.Batch:
             times_ms.append(record.boottime_ms)
     batch.order.extend(order)
     batch.boottime_delta_ms.extend([b - a for a, b in pairwise(times_ms)])
-    for table in tables.all:
-        table.fill(batch.groups.add())
+    referring = [table.fill(batch.groups.add(), shapes) for table in tables.all]
+    if shapes is not None and any(referring):
+        batch.catalogue = shapes.hash
     return batch
 
 
@@ -192,97 +212,3 @@ def _wire_blob(at: int, blob: Blob) -> pb.Blob:
         size=blob.size,
         sha256=bytes.fromhex(blob.sha256),
     )
-
-
-def _payload(batch: pb.Batch) -> Payload:
-    n = len(batch.order)
-    if len(batch.boottime_delta_ms) != n:
-        raise Undecodable(f"{n} records with {len(batch.boottime_delta_ms)} times")
-    members: list[list[int]] = [[] for _ in batch.groups]
-    for at, position in enumerate(batch.order):
-        if position >= len(members):
-            raise Undecodable(f"record {at} names group {position} of {len(members)}")
-        members[position].append(at)
-    values: list[dict[str, Scalar]] = [{} for _ in range(n)]
-    states: list[dict[str, State]] = [{} for _ in range(n)]
-    for group, at_of in zip(batch.groups, members, strict=True):
-        if group.kind not in KINDS:
-            raise Undecodable(f"{group.kind!r} is no kind")
-        for column in group.columns:
-            _read_column(column, at_of, values, states)
-    blobs = {blob.record: _blob(blob) for blob in batch.blobs}
-    records = []
-    time_ms = 0
-    for at, position in enumerate(batch.order):
-        group = batch.groups[position]
-        time_ms += batch.boottime_delta_ms[at]
-        kind = KINDS[group.kind]
-        blob = blobs.get(at)
-        records.append(Record(group.source, time_ms, values[at], states[at], kind, blob))
-    return Payload(
-        vehicle=batch.vehicle,
-        epoch=batch.epoch.hex(),
-        runs=_runs(batch, records),
-        offsets=[_offset(boot, row) for boot in batch.boots for row in boot.offsets],
-        drops=[_drop(batch.epoch.hex(), drop) for drop in batch.drops],
-        groups=[batch.groups[position].name for position in batch.order],
-    )
-
-
-def _read_column(
-    column: pb.Column,
-    at_of: list[int],
-    values: list[dict[str, Scalar]],
-    states: list[dict[str, State]],
-) -> None:
-    path = column.path
-    columns.read(
-        column,
-        len(at_of),
-        lambda at, value: values[at_of[at]].__setitem__(path, value),
-        lambda at, state: states[at_of[at]].__setitem__(path, state),
-    )
-
-
-def _runs(batch: pb.Batch, records: list[Record]) -> list[Run]:
-    """The runs of seq, cut where the boot changes."""
-    if len(batch.runs) % 2 or len(batch.boot_runs) % 2:
-        raise Undecodable("runs and boot runs are pairs")
-    if sum(batch.runs[1::2]) != len(records) or sum(batch.boot_runs[1::2]) != len(records):
-        raise Undecodable("the runs do not add up to the records")
-    boot_at: list[str] = []
-    for position, length in zip(batch.boot_runs[::2], batch.boot_runs[1::2], strict=True):
-        if position >= len(batch.boots):
-            raise Undecodable(f"boot {position} of {len(batch.boots)}")
-        boot_at += [batch.boots[position].boot.hex()] * length
-    runs = []
-    seq = at = 0
-    for skip, length in zip(batch.runs[::2], batch.runs[1::2], strict=True):
-        seq += skip
-        end = at + length
-        while at < end:
-            stop = at
-            while stop < end and boot_at[stop] == boot_at[at]:
-                stop += 1
-            runs.append(Run(seq, boot_at[at], records[at:stop]))
-            seq += stop - at
-            at = stop
-    return runs
-
-
-def _blob(blob: pb.Blob) -> Blob:
-    return Blob(blob.path, blob.media_type, blob.size, blob.sha256.hex())
-
-
-def _offset(boot: pb.Boot, row: pb.Offset) -> OffsetRow:
-    if row.source >= len(OFFSET_SOURCES):
-        raise Undecodable(f"offset source {row.source} is unknown")
-    source = OFFSET_SOURCES[row.source]
-    return OffsetRow(boot.boot.hex(), row.from_boottime_ms, row.utc_offset_ms, source)
-
-
-def _drop(epoch: str, drop: pb.Drop) -> Drop:
-    if drop.storage_class >= len(CLASSES):
-        raise Undecodable(f"storage class {drop.storage_class} is unknown")
-    storage_class = CLASSES[drop.storage_class]
-    return Drop(storage_class, epoch, drop.first, drop.last, drop.count, drop.reason)

@@ -73,13 +73,11 @@ class Column:
         self.state_at: list[int] = []
         self.states: list[State] = []
 
-    def fill(self, column: pb.Column, n: int, unit: str, steps: int) -> None:
-        """Write it for a group of `n` records. `steps`: declared resolution, 0 where there is none.
+    def fill(self, column: pb.Column, n: int, steps: int) -> None:
+        """Write its values for a group of `n` records. `steps`: declared resolution, 0 for none.
 
         Raises ValueError for a text that is not Unicode.
         """
-        column.path = self.path
-        column.unit = unit
         if len(self.values) != n:
             presence = bytearray((n + 3) // 4)
             for at in self.value_at:

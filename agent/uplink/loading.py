@@ -9,6 +9,7 @@ from agent.clock import OffsetRow
 from agent.record import StorageClass
 from agent.store.rows import Drop, Row, RowDamaged, RowHead
 from agent.uplink import codec
+from agent.uplink.catalogue import Shapes
 from agent.uplink.flight import Cargo, Slice
 from agent.uplink.payload import Format, GroupOf, Payload, Run, Unencodable
 
@@ -39,13 +40,17 @@ class Loaded:
 
 
 class Loader:
-    """Encodes cargo for one vehicle. `expansion`: bytes of payload per byte of row, by class."""
+    """Encodes cargo for one vehicle. `expansion`: bytes of payload per byte of row, by class.
+
+    `shapes`: the catalogue that the far end has, None while everything is named.
+    """
 
     def __init__(self, vehicle: str, form: Format, groups: GroupOf) -> None:
         self._vehicle = vehicle
         self._format: Format = form
         self._groups = groups
         self.expansion: dict[StorageClass, float] = {}
+        self.shapes: Shapes | None = None
 
     def load(self, cargo: Cargo, source: Source) -> Loaded:
         """Load and encode; what is gone from the outbox meanwhile is left out."""
@@ -77,7 +82,7 @@ class Loader:
         offsets = [row for row in source.offsets() if row.boot in boots]
         payload = Payload(self._vehicle, cargo.epoch, runs, offsets, [*cargo.drops, *holes])
         try:
-            encoded = codec.encode(payload, self._groups, self._format)
+            encoded = codec.encode(payload, self._groups, self._format, self.shapes)
         except Unencodable as error:
             return Loaded(tuple(slices), None, str(error), tuple(refused))
         self._learn(cargo.priority.storage_class, slices, len(encoded))

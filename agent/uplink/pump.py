@@ -15,9 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from agent.alarms import Alarm, of
+from agent.signals import Catalogue
 from agent.store.reader import READ_ERRORS
 from agent.store.rows import Range, RowHead
 from agent.uplink import acks, plan
+from agent.uplink.announcing import Announcing
 from agent.uplink.delivery import Delivery
 from agent.uplink.dialler import Dialler, LinkState
 from agent.uplink.endpoint import (
@@ -66,8 +68,12 @@ class Uplink:
         acked: Callable[[str, Sequence[Range]], None],
         refuse: Callable[[RowHead, str], None],
         beat: Callable[[], None],
+        catalogue: Catalogue | None = None,
     ) -> None:
-        """`reader` is called on the pump's thread. `acked` and `refuse` never block."""
+        """`reader` is called on the pump's thread. `acked` and `refuse` never block.
+
+        `catalogue`: what batches may refer to instead of naming it; None: nothing.
+        """
         self._config = config
         self._topics = Topics(config.prefix, vehicle)
         self._acked = acked
@@ -77,6 +83,7 @@ class Uplink:
         self._delivery = Delivery(config.ack_timeout_s)
         self._lookout = Lookout(reader, self._delivery)
         self._loader = Loader(vehicle, config.format, groups)
+        self._announcing = Announcing(catalogue if config.format == "protobuf" else None)
         self._refusals = Refusals(self._delivery, refuse)
         self._sender = Sender(self._dialler, self._delivery, self._refusals)
         self._max_payload = config.max_payload_kib * 1024
@@ -208,10 +215,13 @@ class Uplink:
             room = event.maximum_packet - PACKET_OVERHEAD - self._topics.longest_batch_bytes
             self._max_payload = min(self._max_payload, max(1, room))
         self._window = min(self._config.window, event.receive_maximum or self._config.window)
+        self._announcing.connected()
         self._delivery.dissolve()
         self._lookout.begin_anew()
 
     def _arrived(self, payload: bytes, now: float) -> None:
+        if self._announcing.heard(payload):
+            return
         try:
             epoch, ranges = acks.parse(payload)
         except acks.NoAck as error:
@@ -229,6 +239,7 @@ class Uplink:
         try:
             self._sender.watch_silence()
             self._refusals.settle()
+            self._announce()
             self._sender.send_due()
             while self._sender.generation is not None and not self._stop.is_set():
                 self._beat()
@@ -242,6 +253,16 @@ class Uplink:
             log.warning("the outbox cannot be read just now: %s", error)
             self._lookout.close()
             self._stop.wait(IDLE_S)
+
+    def _announce(self) -> None:
+        """Say what batches may refer to; and where the far end cannot read them, name it all."""
+        shapes = self._announcing.due(time.monotonic())
+        if shapes is not None:
+            self._sender.publish(self._topics.catalogue(shapes.name), shapes.payload)
+        if self._announcing.doubtful(f.times_sent for f in self._delivery.flights):
+            self._delivery.dissolve()
+            self._lookout.begin_anew()
+        self._loader.shapes = self._announcing.shapes
 
     def _next_cargo(self) -> Cargo | None:
         if len(self._delivery.flights) >= self._window:

@@ -64,6 +64,14 @@ class Sender:
         if now - max(oldest, self._passed_at) > SILENT_S:
             self._dialler.reset(self.generation, f"no confirmation for {SILENT_S:.0f} s")
 
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Send something that nobody acknowledges; where there is no connection it is not sent."""
+        now = time.monotonic()
+        if self.generation is not None:
+            self._dialler.publish(self.generation, topic, payload)
+            self.messages.take(now, 1)
+            self.nbytes.take(now, len(payload))
+
     def _publish(self, generation: int, flight: Flight, now: float) -> bool:
         mid = self._dialler.publish(generation, flight.topic, flight.payload)
         if mid is None:

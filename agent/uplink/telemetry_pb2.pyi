@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Batch(_message.Message):
-    __slots__ = ("vehicle", "epoch", "runs", "boots", "drops", "groups", "order", "boottime_delta_ms", "boot_runs", "blobs")
+    __slots__ = ("vehicle", "epoch", "runs", "boots", "drops", "groups", "order", "boottime_delta_ms", "boot_runs", "blobs", "catalogue")
     VEHICLE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     RUNS_FIELD_NUMBER: _ClassVar[int]
@@ -18,6 +18,7 @@ class Batch(_message.Message):
     BOOTTIME_DELTA_MS_FIELD_NUMBER: _ClassVar[int]
     BOOT_RUNS_FIELD_NUMBER: _ClassVar[int]
     BLOBS_FIELD_NUMBER: _ClassVar[int]
+    CATALOGUE_FIELD_NUMBER: _ClassVar[int]
     vehicle: str
     epoch: bytes
     runs: _containers.RepeatedScalarFieldContainer[int]
@@ -28,7 +29,32 @@ class Batch(_message.Message):
     boottime_delta_ms: _containers.RepeatedScalarFieldContainer[int]
     boot_runs: _containers.RepeatedScalarFieldContainer[int]
     blobs: _containers.RepeatedCompositeFieldContainer[Blob]
-    def __init__(self, vehicle: _Optional[str] = ..., epoch: _Optional[bytes] = ..., runs: _Optional[_Iterable[int]] = ..., boots: _Optional[_Iterable[_Union[Boot, _Mapping[str, object]]]] = ..., drops: _Optional[_Iterable[_Union[Drop, _Mapping[str, object]]]] = ..., groups: _Optional[_Iterable[_Union[Group, _Mapping[str, object]]]] = ..., order: _Optional[_Iterable[int]] = ..., boottime_delta_ms: _Optional[_Iterable[int]] = ..., boot_runs: _Optional[_Iterable[int]] = ..., blobs: _Optional[_Iterable[_Union[Blob, _Mapping[str, object]]]] = ...) -> None: ...
+    catalogue: bytes
+    def __init__(self, vehicle: _Optional[str] = ..., epoch: _Optional[bytes] = ..., runs: _Optional[_Iterable[int]] = ..., boots: _Optional[_Iterable[_Union[Boot, _Mapping[str, object]]]] = ..., drops: _Optional[_Iterable[_Union[Drop, _Mapping[str, object]]]] = ..., groups: _Optional[_Iterable[_Union[Group, _Mapping[str, object]]]] = ..., order: _Optional[_Iterable[int]] = ..., boottime_delta_ms: _Optional[_Iterable[int]] = ..., boot_runs: _Optional[_Iterable[int]] = ..., blobs: _Optional[_Iterable[_Union[Blob, _Mapping[str, object]]]] = ..., catalogue: _Optional[bytes] = ...) -> None: ...
+
+class Catalogue(_message.Message):
+    __slots__ = ("shapes",)
+    SHAPES_FIELD_NUMBER: _ClassVar[int]
+    shapes: _containers.RepeatedCompositeFieldContainer[Shape]
+    def __init__(self, shapes: _Optional[_Iterable[_Union[Shape, _Mapping[str, object]]]] = ...) -> None: ...
+
+class Shape(_message.Message):
+    __slots__ = ("source", "name", "leaves")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LEAVES_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    name: str
+    leaves: _containers.RepeatedCompositeFieldContainer[Leaf]
+    def __init__(self, source: _Optional[str] = ..., name: _Optional[str] = ..., leaves: _Optional[_Iterable[_Union[Leaf, _Mapping[str, object]]]] = ...) -> None: ...
+
+class Leaf(_message.Message):
+    __slots__ = ("path", "unit")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    unit: str
+    def __init__(self, path: _Optional[str] = ..., unit: _Optional[str] = ...) -> None: ...
 
 class Boot(_message.Message):
     __slots__ = ("boot", "offsets")
@@ -63,19 +89,21 @@ class Drop(_message.Message):
     def __init__(self, storage_class: _Optional[int] = ..., first: _Optional[int] = ..., last: _Optional[int] = ..., count: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Group(_message.Message):
-    __slots__ = ("source", "name", "kind", "columns")
+    __slots__ = ("source", "name", "kind", "columns", "shape")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
     source: str
     name: str
     kind: str
     columns: _containers.RepeatedCompositeFieldContainer[Column]
-    def __init__(self, source: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping[str, object]]]] = ...) -> None: ...
+    shape: int
+    def __init__(self, source: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping[str, object]]]] = ..., shape: _Optional[int] = ...) -> None: ...
 
 class Column(_message.Message):
-    __slots__ = ("path", "unit", "presence", "delta", "steps_per_unit", "integer", "real", "flag", "text", "states")
+    __slots__ = ("path", "unit", "presence", "delta", "steps_per_unit", "integer", "real", "flag", "text", "states", "leaf")
     PATH_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
     PRESENCE_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +114,7 @@ class Column(_message.Message):
     FLAG_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     STATES_FIELD_NUMBER: _ClassVar[int]
+    LEAF_FIELD_NUMBER: _ClassVar[int]
     path: str
     unit: str
     presence: bytes
@@ -96,7 +125,8 @@ class Column(_message.Message):
     flag: _containers.RepeatedScalarFieldContainer[bool]
     text: _containers.RepeatedScalarFieldContainer[str]
     states: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, path: _Optional[str] = ..., unit: _Optional[str] = ..., presence: _Optional[bytes] = ..., delta: _Optional[_Iterable[int]] = ..., steps_per_unit: _Optional[int] = ..., integer: _Optional[bool] = ..., real: _Optional[_Iterable[float]] = ..., flag: _Optional[_Iterable[bool]] = ..., text: _Optional[_Iterable[str]] = ..., states: _Optional[_Iterable[int]] = ...) -> None: ...
+    leaf: int
+    def __init__(self, path: _Optional[str] = ..., unit: _Optional[str] = ..., presence: _Optional[bytes] = ..., delta: _Optional[_Iterable[int]] = ..., steps_per_unit: _Optional[int] = ..., integer: _Optional[bool] = ..., real: _Optional[_Iterable[float]] = ..., flag: _Optional[_Iterable[bool]] = ..., text: _Optional[_Iterable[str]] = ..., states: _Optional[_Iterable[int]] = ..., leaf: _Optional[int] = ...) -> None: ...
 
 class Blob(_message.Message):
     __slots__ = ("record", "path", "media_type", "size", "sha256")

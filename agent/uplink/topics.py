@@ -78,6 +78,10 @@ class Topics:
         """Bytes of the longest topic that batches go to."""
         return max(len(self.of(storage_class).encode()) for storage_class in StorageClass)
 
+    def catalogue(self, name: str) -> str:
+        """Where a catalogue goes that is named by its hash."""
+        return self.up(f"catalogue/{name}")
+
     def chunk(self, sha256: str, number: int) -> str:
         """Where one chunk of a file goes."""
         return self.up(f"files/{sha256}/{number}")

@@ -22,11 +22,13 @@ from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from agent.record import Kind, Record, StorageClass
+from agent.signals import Catalogue
 from agent.store.outbox import Outbox
 from agent.store.reader import OutboxReader
 from agent.store.rows import Change, Range, RowHead
 from agent.uplink import codec
-from agent.uplink.payload import Payload
+from agent.uplink.catalogue import Shapes
+from agent.uplink.payload import GroupOf, Payload, Undecodable, nobody_declared
 from agent.uplink.pump import Uplink
 from agent.uplink.settings import UplinkConfig
 
@@ -137,13 +139,18 @@ class Message:
 
 @dataclass
 class FarEnd:
-    """The application in the cloud. `answers`: how it acknowledges a message; None: not at all."""
+    """The application in the cloud. `answers`: how it acknowledges a message; None: not at all.
+
+    `shapes`: the catalogue that it can read; what refers to another one is not acknowledged.
+    """
 
     port: int
     answers: Callable[[Message], bool] = lambda message: True
     version: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5
     messages: list[Message] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
+    shapes: Shapes | None = None
+    catalogues: list[tuple[str, bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.subscribed = threading.Event()
@@ -195,8 +202,14 @@ class FarEnd:
     def _on_message(self, _client: Any, _userdata: Any, arrived: mqtt.MQTTMessage) -> None:
         if arrived.topic.endswith("/status"):
             return
+        if "/up/catalogue/" in arrived.topic:
+            self.catalogues.append((arrived.topic, arrived.payload))
+            return
         self.raw.append(arrived.payload)
-        message = Message(arrived.topic, codec.decode(arrived.payload))
+        try:
+            message = Message(arrived.topic, codec.decode(arrived.payload, self.shapes))
+        except Undecodable:
+            return
         self.messages.append(message)
         if self.answers(message):
             self.ack(message.payload.epoch, *message.ranges)
@@ -206,7 +219,14 @@ class Box:
     """The vehicle's side: outbox and uplink. All commits happen on the test's thread."""
 
     def __init__(
-        self, directory: Path, port: int, *, quota: int = 1 << 28, **settings: Any
+        self,
+        directory: Path,
+        port: int,
+        *,
+        quota: int = 1 << 28,
+        catalogue: Catalogue | None = None,
+        group_of: GroupOf = nobody_declared,
+        **settings: Any,
     ) -> None:
         self.directory = directory / "state"
         quota_bytes = dict.fromkeys(StorageClass, quota)
@@ -223,10 +243,11 @@ class Box:
             self.outbox.epoch,
             BOOT,
             lambda: OutboxReader(self.directory),
-            lambda source, paths: None,
+            group_of,
             acked=self._on_acked,
             refuse=self._on_refused,
             beat=self._beat,
+            catalogue=catalogue,
         )
 
     def _beat(self) -> None:
