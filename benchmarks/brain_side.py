@@ -4,38 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import islice
 from pathlib import Path
 
 from agent.ingest_check import encode_groups
 from agent.protocol import declare
 from agent.record import Record, StorageClass
-from agent.signals import Datatype, Group, Signal
 from agent.store.outbox import Outbox
 from agent.store.rows import Change
-from benchmarks.bus_trace import FIELDS, records
+from benchmarks.bus_record import GROUP, SOURCE, drive
 from benchmarks.measured import BESIDE, Child
 
 A_COMMIT = 100
 QUOTA = dict.fromkeys(StorageClass, 1 << 30)
-PATHS = {short: path for short, path, _ in FIELDS}
-GROUP = Group(
-    "bus",
-    tuple(
-        Signal(path, Datatype.DOUBLE, "", "A field.", steps_per_unit=steps)
-        for _, path, steps in FIELDS
-    ),
-)
 
 
 def fill(directory: Path, n: int, *, a_commit: int = A_COMMIT) -> None:
     """Accept `n` records, 100 a commit, each on flash before the next is begun."""
     outbox = Outbox.open(directory / "state", quota_bytes=QUOTA)
-    catalogue = {"bus": encode_groups([declare(GROUP)])}
+    catalogue: dict[str, bytes] | None = {SOURCE: encode_groups([declare(GROUP)])}
     boot = "b" * 32
     waiting: list[Record] = []
-    for at_ms, fields in records(n):
-        values = {PATHS[short]: value for short, value in fields.items()}
-        waiting.append(Record("bus", 1_000_000 + at_ms, values))
+    for record in islice(drive(), n):
+        waiting.append(record)
         if len(waiting) == a_commit:
             outbox.commit(Change(waiting, boot, catalogue=catalogue))
             waiting, catalogue = [], None

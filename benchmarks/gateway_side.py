@@ -15,14 +15,14 @@ import json, logging, os, sys, threading, time
 from threading import Event
 directory, n, kill = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "kill"
 sys.path.insert(0, sys.argv[4])
-from benchmarks.bus_trace import UTC_MS, records
+from benchmarks.short_names import records
 from thingsboard_gateway.storage.sqlite.sqlite_event_storage import SQLiteEventStorage
 class Log(logging.Logger):
     def trace(self, *args, **kwargs): pass
 log = Log("storage")
 log.setLevel(logging.CRITICAL)
 texts = [json.dumps({"deviceName": "bus-4021", "deviceType": "default", "telemetry":
-    [{"ts": UTC_MS + at, "values": fields}], "attributes": {}}, separators=(",", ":"))
+    [{"ts": at, "values": fields}], "attributes": {}}, separators=(",", ":"))
     for at, fields in records(n)]
 storage = SQLiteEventStorage({"data_file_path": directory + "/data/"}, log, Event())
 accepted = sum(bool(storage.put(text)) for text in texts)
