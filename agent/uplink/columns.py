@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, chain, repeat
-from operator import ne, sub, truediv
+from operator import mul, ne, sub, truediv
 
 from agent.record import Scalar, State
 from agent.uplink import telemetry_pb2 as pb
@@ -49,7 +49,7 @@ def is_narrow(value: Scalar) -> bool:
 def _scaled(values: Sequence[float], steps: int) -> list[int] | None:
     """The values in steps, or None unless each comes back exactly."""
     try:
-        scaled = [round(value * steps) for value in values]
+        scaled = list(map(round, map(mul, values, repeat(steps))))
     except (OverflowError, ValueError):  # infinities and NaN
         return None
     if scaled and not -_EXACT <= min(scaled) <= max(scaled) <= _EXACT:
