@@ -36,7 +36,7 @@ def strace() -> str:
 
 def command(*injections: str, files: Sequence[Path], log: Path) -> list[str]:
     """What goes before a command line: `injections` are strace's, `fdatasync:error=EIO:when=3`."""
-    argv = [strace(), "-f", "-qq", "-e", "signal=none", "-o", str(log)]
+    argv = [strace(), "-f", "-qq", "-ttt", "-e", "signal=none", "-o", str(log)]
     argv += [word for file in files for word in ("-P", str(file))]
     calls = ",".join(sorted({injection.partition(":")[0] for injection in injections}))
     argv += ["-e", f"trace={calls}"]
@@ -86,6 +86,14 @@ def injected(log: Path) -> int:
     return log.read_text(errors="replace").count("(INJECTED)") if log.exists() else 0
 
 
+def first_injected_s(log: Path) -> float:
+    """When the first system call failed, in seconds of the wall clock."""
+    for line in log.read_text(errors="replace").splitlines():
+        if "(INJECTED)" in line:
+            return float(line.split()[1])
+    raise AssertionError("no system call has failed")
+
+
 def killed(log: Path) -> bool:
     """Whether strace has killed its process: the last call did not come back."""
     return log.exists() and log.read_text(errors="replace").rstrip().endswith("= ?")
@@ -115,13 +123,18 @@ def failpoint(method: str, when: str, n: int) -> dict[str, str]:
 
     `method` is `module:Class.method`.
     """
-    return {"PYTHONPATH": str(BROKEN), "BRAIN_FAULT_AT": f"{method}:{when}:{n}"}
+    return {"PYTHONPATH": _path(), "BRAIN_FAULT_AT": f"{method}:{when}:{n}"}
 
 
 def hanging(method: str) -> dict[str, str]:
     """The environment of an agent in which `method` never comes back from SIGUSR1 on."""
     return {
-        "PYTHONPATH": str(BROKEN),
+        "PYTHONPATH": _path(),
         "PYTHONFAULTHANDLER": "1",
         "BRAIN_FAULT_HANG": method,
     }
+
+
+def _path() -> str:
+    """Ours before what is there: a checkout under test may be."""
+    return os.pathsep.join(filter(None, [str(BROKEN), os.environ.get("PYTHONPATH", "")]))

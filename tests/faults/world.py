@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,43 +24,11 @@ from simulator.broker import write_config
 from simulator.processes import Process, ask, brain, free_port, listening
 from tests.books import Books, accepted_in, records
 from tests.faults import injection
+from tests.faults.feeding import CHECKOUT, Feeder
 from tests.faults.oracle import judge
 
-CHECKOUT = Path(__file__).parents[2]
 HEAL_S = 30.0
 VEHICLE = "bus-4021"
-
-
-class Feeder:
-    """A driver process that emits numbers; see tests/faults/feeder.py."""
-
-    def __init__(self, directory: Path, socket: Path, name: str, rate: float) -> None:
-        self.name = name
-        self._ledger = directory / f"{name}.ledger"
-        argv = [sys.executable, "-P", str(Path(__file__).with_name("feeder.py")), str(socket)]
-        argv += [str(directory), "--name", name, "--rate", str(rate)]
-        with (directory / f"{name}.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                argv, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=CHECKOUT
-            )
-
-    def tell(self, line: str) -> None:
-        """`rate N`: numbers a second, 0 is silence; `pad N`: bytes beside each number."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(line.encode() + b"\n")
-        self.process.stdin.flush()
-
-    def emitted(self) -> int:
-        """The last number that it began to emit."""
-        text = self._ledger.read_text() if self._ledger.exists() else ""
-        return int(text or 0)
-
-    def close(self) -> None:
-        """End it."""
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-        self.process.kill()
-        self.process.wait()
 
 
 class World:
@@ -200,6 +169,16 @@ class World:
         """The lines of level ERROR that hold `text`: what a fleet operator is called for."""
         lines = self.log(since).splitlines()
         return [line for line in lines if " ERROR " in line and text in line]
+
+    def said_on_flash(self, since_s: float, until_s: float) -> list[str]:
+        """The lines that say that something is on flash, between two moments of the wall clock."""
+        found = []
+        for line in self.log().splitlines():
+            if "on flash: " in line:
+                at_s = datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").timestamp()
+                if since_s < at_s < until_s:
+                    found.append(line)
+        return found
 
     def accepted(self) -> int:
         """How many records the agent has said are on flash, over all its lives."""

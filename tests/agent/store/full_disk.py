@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from agent.record import Kind, Record, StorageClass
-from agent.store.outbox import Outbox
+from agent.store.outbox import RESTORE_EVERY, Outbox
 from agent.store.rows import Change, Mark, OutboxFull
 
 LIMIT_BYTES = 600_000
@@ -58,8 +58,13 @@ def main() -> None:
     if tries:
         outbox.commit(change(done, kind))
         done += 1
+    for _ in range(RESTORE_EVERY):
+        outbox.commit(change(done, kind))
+        done += 1
+    reserve_bytes = (directory / "reserve").stat().st_blocks * 512
     counters = outbox.counters()
     answer = {
+        "reserve_bytes": reserve_bytes,
         "refusal": str(refused or ""),
         "no_space": refused is not None and refused.no_space,
         "reserve_gone": reserve_gone,

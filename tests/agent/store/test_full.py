@@ -34,6 +34,7 @@ def test_file_size_limit(kind: str, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr[-2_000:]
     told: dict[str, Any] = json.loads(ended.stdout)
     assert told["accepted_when_refused"] % 10 == 0
+    assert told["reserve_bytes"] >= room.RESERVE_BYTES, "taken again where there is room"
     assert told["accepted"] == told["done"] * 10
     if kind == "sample":
         assert told["tries"] <= 1

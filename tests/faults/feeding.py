@@ -1,0 +1,41 @@
+"""A feeder from outside: starts tests/faults/feeder.py, steers it and reads its ledger."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+class Feeder:
+    """A driver process that emits numbers; see tests/faults/feeder.py."""
+
+    def __init__(self, directory: Path, socket: Path, name: str, rate: float) -> None:
+        self.name = name
+        self._ledger = directory / f"{name}.ledger"
+        argv = [sys.executable, "-P", str(Path(__file__).with_name("feeder.py")), str(socket)]
+        argv += [str(directory), "--name", name, "--rate", str(rate)]
+        with (directory / f"{name}.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                argv, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=CHECKOUT
+            )
+
+    def tell(self, line: str) -> None:
+        """`rate N`: numbers a second, 0 is silence; `pad N`: bytes beside each number."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def emitted(self) -> int:
+        """The last number that it began to emit."""
+        text = self._ledger.read_text() if self._ledger.exists() else ""
+        return int(text or 0)
+
+    def close(self) -> None:
+        """End it."""
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        self.process.kill()
+        self.process.wait()

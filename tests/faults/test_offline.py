@@ -1,0 +1,49 @@
+"""Offline for longer than the quota lasts: history is thinned, accounted for, and arrives."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+
+from tests.faults.feeder import COUNT
+from tests.faults.world import World
+
+
+@pytest.mark.fault("G1", "offline for longer than the quota lasts: thinned before dropped")
+def test_offline_beyond_the_quota(world: World) -> None:
+    world.configure(store__quota_mb="history = 1\n")
+    world.dial()
+    world.start()
+    feeder = world.feed()
+    world.accepts(20)
+    world.offline()
+    feeder.tell("pad 200")
+    feeder.tell("rate 600")
+    world.until(lambda: world.answer("audit").get("dropped", 0) > 3_000, "history is thinned", 90)
+    feeder.tell("rate 50")
+    world.kill()
+    began = time.monotonic()
+    world.start()
+    world.accepts(50)
+    found = world.settle(healed_at=began)
+    assert found.dropped > 3_000
+    with closing(sqlite3.connect(f"file:{world.ledger}?mode=ro", uri=True)) as db:
+        reasons = dict(db.execute("SELECT reason, sum(count) FROM dropped GROUP BY reason"))
+        events = db.execute(
+            "SELECT count(*) FROM record WHERE source = 'count' AND kind = 'event'"
+        ).fetchone()
+        samples = db.execute(
+            "SELECT boottime_ms, vals FROM record WHERE source = 'count' AND kind = 'sample'"
+            " ORDER BY boottime_ms"
+        ).fetchall()
+    assert reasons.get("thinned", 0) > 3_000, reasons
+    assert events == (feeder.emitted() // 10,), "events are not thinned"
+    # Each ten seconds that were thinned still have their last value.
+    seconds = sorted({at_ms // 10_000 for at_ms, _ in samples})
+    assert seconds == list(range(seconds[0], seconds[-1] + 1))
+    numbers = [json.loads(values)[COUNT] for _, values in samples]
+    assert numbers == sorted(numbers)
