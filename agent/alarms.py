@@ -32,6 +32,14 @@ class Alarm(StrEnum):
     """A configuration is invalid; at a reload the running one stays."""
     CONFIG_APPLIED = "6d1f1b2f0c3f4a6cb6e35be5d4c9a00a"
     """A reload took effect."""
+    UPLINK_UNTRUSTED = "6d1f1b2f0c3f4a6cb6e35be5d4c9a020"
+    """The broker is not who it should be, or it does not accept this vehicle's certificate."""
+    UPLINK_CLOCK = "6d1f1b2f0c3f4a6cb6e35be5d4c9a021"
+    """The broker cannot be trusted because this box does not know what time it is."""
+    UPLINK_DENIED = "6d1f1b2f0c3f4a6cb6e35be5d4c9a022"
+    """The broker refuses this vehicle, or one of its topics."""
+    UPLINK_TAKEN_OVER = "6d1f1b2f0c3f4a6cb6e35be5d4c9a023"
+    """Another client uses the name of this vehicle."""
 
 
 def of(alarm: Alarm, driver: str = "") -> dict[str, str]:

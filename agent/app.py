@@ -251,6 +251,12 @@ class Coordinator:
             refuse=self._refuse,
             beat=self._table.loop("uplink", 30.0),
             catalogue=self.catalogue,
+            certificates_utc_ms=self._certificates_utc_ms,
+        )
+
+    def _certificates_utc_ms(self) -> int | None:
+        return clock.certificates_utc_ms(
+            self.clock.rows, self.boot, clock.boottime_ms(), time.time_ns() // 1_000_000
         )
 
     def _replace_uplink(self, settings: UplinkConfig) -> None:

@@ -102,3 +102,26 @@ def utc_ms(table: Iterable[OffsetRow], boot: str, at_boottime_ms: int) -> int | 
         if row.from_boottime_ms <= at_boottime_ms:
             chosen = row
     return at_boottime_ms + chosen.utc_offset_ms
+
+
+AGREED_MS = 3_600_000
+"""A wall clock this near to a better one is as good for judging certificates."""
+_GOOD = (OffsetSource.NTP, OffsetSource.GNSS)
+
+
+def certificates_utc_ms(
+    table: Iterable[OffsetRow], boot: str, at_boottime_ms: int, wall_ms: int
+) -> int | None:
+    """The UTC in ms at which certificates are to be judged; None: the wall clock will do.
+
+    What GNSS or NTP say in this boot counts. Without them it is not earlier than the build, nor
+    than the latest moment that GNSS or NTP have dated in any boot: a box whose battery is flat
+    knows at least that. A floor from another boot never overrules a fix of this one: a single wrong
+    fix, years ahead, would lock the vehicle out for ever.
+    """
+    good = [row for row in table if row.source in _GOOD]
+    known = utc_ms(good, boot, at_boottime_ms)
+    if known is not None:
+        return None if abs(known - wall_ms) <= AGREED_MS else known
+    floor = max([BUILD_UTC_MS, *(row.from_boottime_ms + row.utc_offset_ms for row in good)])
+    return None if believable(wall_ms) and wall_ms >= floor else floor

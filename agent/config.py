@@ -36,6 +36,7 @@ from agent.config_problems import (
 )
 from agent.config_secrets import SecretUnavailable, is_reference, reveal
 from agent.config_text import KeyPath
+from agent.profiles import faults
 
 __all__ = [
     "DEFAULT_FILE",
@@ -116,6 +117,7 @@ def load(
         heading = config.arbitration.heading
         problems += contradictions(tree, heading.moving_kmh, heading.standing_kmh)
         loaded.notes += unknown_sources(tree, sections)
+    _check_profile(loaded)
     _check_secrets(loaded, os.environ if environ is None else environ)
     order = {str(path): at for at, path in enumerate(tree.files)}
     problems.sort(key=lambda problem: (order.get(problem.file, -1), problem.line or 0))
@@ -175,6 +177,14 @@ def _check_files(loaded: Loaded) -> None:
         if tree.get(path) and not tree.get(partner):
             text = f"expected {partner[-1]} too: a certificate and its key go together"
             loaded.problems.append(tree.problem(path, text, f'add {partner[-1]} = "..."'))
+
+
+def _check_profile(loaded: Loaded) -> None:
+    """What the kind of broker would not take."""
+    if loaded.config is not None:
+        config = loaded.config
+        for key, text, fix in faults(config.uplink.model_dump(), config.vehicle.id):
+            loaded.problems.append(loaded.tree.problem(("uplink", key), text, fix))
 
 
 def _check_secrets(loaded: Loaded, environ: Mapping[str, str]) -> None:

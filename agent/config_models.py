@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agent.profiles import ProfileName
+
 _PathText = Annotated[str, Field(max_length=4096)]
 _Secret = Annotated[str, Field(max_length=4096, repr=False)]
 
@@ -119,6 +121,10 @@ class Uplink(_Section):
     """The way to the cloud over MQTT."""
 
     enabled: Annotated[bool, Field(description="Whether records are sent at all.")] = True
+    profile: Annotated[
+        ProfileName,
+        Field(description="Kind of broker, for the limits that it does not announce."),
+    ] = "mosquitto"
     broker: Annotated[
         str,
         Field(
@@ -157,7 +163,7 @@ class Uplink(_Section):
     prefix: Annotated[
         str,
         Field(
-            pattern=r"^[^/+#\x00]+(/[^/+#\x00]+){0,3}$",
+            pattern=r"^[^/+#\x00-\x1f\x7f]+(/[^/+#\x00-\x1f\x7f]+){0,3}$",
             max_length=128,
             description="First part of each topic: at most 4 levels, without + and #.",
         ),
@@ -177,6 +183,12 @@ class Uplink(_Section):
     keepalive_s: Annotated[
         int, Field(ge=5, le=3600, description="Seconds of silence until the broker is asked.")
     ] = 60
+    messages_per_s: Annotated[
+        float, Field(ge=1, le=1_000, description="Most messages a second, on average.")
+    ] = 50.0
+    kib_per_s: Annotated[
+        float, Field(ge=1, le=100_000, description="Most KiB a second, on average.")
+    ] = 390.0
 
 
 _Order = Annotated[

@@ -14,6 +14,9 @@ from typing import Any
 from agent.cli.words import size
 from agent.clock import OffsetSource, boot_id, system_offset
 from agent.config import Config, Uplink
+from agent.uplink.refused import Refused
+from agent.uplink.settings import UplinkConfig
+from agent.uplink.tls import context
 
 CONNECT_LIMIT_S = 5.0
 _SPARE_BYTES = 64_000_000
@@ -74,18 +77,15 @@ def broker(uplink: Uplink) -> Finding:
         with socket.create_connection((uplink.broker, uplink.port), CONNECT_LIMIT_S) as plain:
             if uplink.tls == "off":
                 return Finding("uplink", name, Level.OK, "reachable")
-            with _tls(uplink).wrap_socket(plain, server_hostname=uplink.broker) as secure:
+            settings = UplinkConfig(**uplink.model_dump(exclude={"username", "password"}))
+            made = context(settings, None)
+            with made.wrap_socket(plain, server_hostname=uplink.broker) as secure:
                 return Finding("uplink", name, Level.OK, f"reachable, {secure.version()}")
+    except Refused as error:
+        return Finding("uplink", name, Level.FAILED, str(error), "correct those files")
     except (OSError, ValueError) as error:
         text, fix = _explain(error, uplink)
         return Finding("uplink", name, Level.FAILED, text, fix)
-
-
-def _tls(uplink: Uplink) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=uplink.ca_file or None)
-    if uplink.cert_file:
-        context.load_cert_chain(uplink.cert_file, uplink.key_file)
-    return context
 
 
 def _explain(error: Exception, uplink: Uplink) -> tuple[str, str]:

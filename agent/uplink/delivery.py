@@ -44,6 +44,11 @@ class Delivery:
         """Messages that the broker has not answered on this connection, oldest first."""
         return [flight for flight in self._flights.values() if flight.unconfirmed]
 
+    @property
+    def unconfirmed_bytes(self) -> int:
+        """Their payloads in all."""
+        return sum(len(flight.payload) for flight in self.unconfirmed)
+
     def acknowledged(self, epoch: str, first: int, last: int) -> bool:
         """Whether all of a range is acknowledged, whether or not it is deleted by now."""
         acked = self._acked.get(epoch)

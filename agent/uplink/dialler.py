@@ -5,28 +5,45 @@ Name look-ups and connecting are the declared allowance of this thread.
 
 from __future__ import annotations
 
+import logging
 import queue
 import random
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from agent.alarms import Alarm, of
 from agent.uplink import tcp
 from agent.uplink.endpoint import (
+    CANNOT_SERVE,
+    QOS_NOT_SUPPORTED,
+    RETAIN_NOT_SUPPORTED,
     TAKEN_OVER,
     Connected,
     Endpoint,
     Events,
     Lost,
-    Refused,
+    Terms,
     Version,
 )
-from agent.uplink.pace import MIN_PAUSE_S, Reconnect, Segments
+from agent.uplink.names import Names
+from agent.uplink.pace import MIN_PAUSE_S, STABLE_S, Reconnect, Segments, Takeovers
+from agent.uplink.refused import Refused, Why
 from agent.uplink.session import Session
+from agent.uplink.watch import Watch
+
+log = logging.getLogger("brain.uplink")
 
 STEP_S = 0.5
 STOP_S = 3.0
+
+_ALARMS = {
+    Why.UNTRUSTED: Alarm.UPLINK_UNTRUSTED,
+    Why.CLOCK: Alarm.UPLINK_CLOCK,
+    Why.DENIED: Alarm.UPLINK_DENIED,
+}
+"""What somebody has to see to. All else mends itself, or is nobody's fault on a road."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +67,10 @@ class Dialler:
         self._events = events
         self._reconnect = reconnect or Reconnect(random.uniform)
         self._segments = Segments()
+        self._takeovers = Takeovers()
+        self._names = Names()
+        self._terms = Terms()
+        self._told: set[Why | Alarm] = set()
         self._peer: tuple[str, int] | None = None
         self._stop = threading.Event()
         self._session: Session | None = None
@@ -85,10 +106,17 @@ class Dialler:
 
     def acked_bytes(self, generation: int) -> int | None:
         """Bytes that the far end's TCP has of that connection; None where nobody can tell."""
+        watch = self._watch(generation)
+        return watch.acked_bytes if watch is not None else None
+
+    def rtt_s(self, generation: int) -> float:
+        """The shortest round trip of that connection so far; 0 where none is known."""
+        watch = self._watch(generation)
+        return watch.rtt_s if watch is not None else 0.0
+
+    def _watch(self, generation: int) -> Watch | None:
         session = self._session
-        if session is None or generation != self._generation or session.watch is None:
-            return None
-        return session.watch.acked_bytes
+        return session.watch if session is not None and generation == self._generation else None
 
     def reset(self, generation: int, reason: str) -> None:
         """Give up that connection and dial again."""
@@ -104,29 +132,46 @@ class Dialler:
         version: Version = 5
         while not self._stop.is_set():
             self._generation += 1
-            segment = self._segments.limit(time.monotonic())
             session = Session(
-                self._endpoint, version, self._generation, self._events, self._stop, segment
+                *(self._endpoint, version, self._generation, self._events, self._stop),
+                segment=self._segments.limit(time.monotonic()),
+                terms=self._terms,
+                names=self._names,
             )
             try:
                 connected = session.open()
             except Refused as e:
                 session.close()
                 self._segments.failed()
+                if self._adapt(e):
+                    continue
                 if e.other_version and version == 5:
                     version = 4
                     continue
                 version = 5
-                self._pause(str(e), taken_over=False)
+                self._say(str(e), e.why)
+                self._pause(str(e), busy=e.why is Why.BUSY)
                 continue
-            version = 5
             lost = self._serve(session, connected)
             if lost is None:
                 return
             if lost.stalled:
                 self._segments.stalled(useful=self._reconnect.was_useful)
-            taken_over = lost.code == TAKEN_OVER
-            self._pause(self._clone_text() if taken_over else lost.reason, taken_over=taken_over)
+            taken_over = self._taken_over(lost, version)
+            version = 5
+            if taken_over:
+                self._clone()
+            reason = self._clone_text() if taken_over else lost.reason
+            self._pause(reason, taken_over=taken_over, busy=lost.code in CANNOT_SERVE)
+
+    def _adapt(self, refusal: Refused) -> bool:
+        """Do without what the broker does not support; False where that is not the trouble."""
+        before = self._terms
+        if refusal.code == RETAIN_NOT_SUPPORTED:
+            self._terms = replace(before, retain=False)
+        elif refusal.code == QOS_NOT_SUPPORTED:
+            self._terms = replace(before, qos=0)
+        return self._terms != before
 
     def _serve(self, session: Session, connected: Connected) -> Lost | None:
         """One connection until its end; None where we are to stop."""
@@ -135,6 +180,7 @@ class Dialler:
         self._segments.connected(now)
         if session.watch is not None and session.watch.peer is not None:
             self._peer = session.watch.peer
+        self._told -= {why for why in self._told if why is not Alarm.UPLINK_TAKEN_OVER}
         self._session = session
         self._state = LinkState("up", time.monotonic(), version=connected.version)
         self._put(connected)
@@ -150,8 +196,32 @@ class Dialler:
             self._session = None
             session.close(say_goodbye=lost is None)
 
-    def _pause(self, error: str, *, taken_over: bool) -> None:
-        pause_s = self._reconnect.pause_s(time.monotonic(), taken_over=taken_over)
+    def _taken_over(self, lost: Lost, version: Version) -> bool:
+        held_s = time.monotonic() - self._state.since
+        if held_s >= STABLE_S:
+            self._told.discard(Alarm.UPLINK_TAKEN_OVER)
+        if lost.code is not None:
+            return lost.code == TAKEN_OVER
+        # A broker of MQTT 5 states it.
+        return version == 4 and self._takeovers.cut(
+            held_s=held_s, by_peer=lost.by_peer, owed=lost.owed
+        )
+
+    def _clone(self) -> None:
+        if Alarm.UPLINK_TAKEN_OVER not in self._told:
+            self._told.add(Alarm.UPLINK_TAKEN_OVER)
+            log.error("%s", self._clone_text(), extra=of(Alarm.UPLINK_TAKEN_OVER))
+
+    def _say(self, text: str, why: Why) -> None:
+        """Tell why there is no connection: once, until there was one."""
+        if why not in self._told:
+            self._told.add(why)
+            alarm = _ALARMS.get(why)
+            level = logging.WARNING if alarm is None else logging.ERROR
+            log.log(level, "no uplink: %s", text, extra=of(alarm or Alarm.UPLINK_DOWN))
+
+    def _pause(self, error: str, *, taken_over: bool = False, busy: bool = False) -> None:
+        pause_s = self._reconnect.pause_s(time.monotonic(), taken_over=taken_over, busy=busy)
         now = time.monotonic()
         since = self._state.since if self._state.state == "down" else now
         self._state = LinkState("down", since, now + pause_s, error)
@@ -175,7 +245,7 @@ class Dialler:
 
     def _clone_text(self) -> str:
         return (
-            f"another client took over the session of {self._endpoint.client_id!r} at "
+            f"another client takes over the session of {self._endpoint.client_id!r} at "
             f"{self._endpoint.address}: does a second box or process run with this vehicle.id?"
         )
 

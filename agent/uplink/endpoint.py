@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
-import socket
-import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +20,17 @@ QUOTA_EXCEEDED = 0x97
 RECEIVE_MAXIMUM_EXCEEDED = 0x93
 FORMAT_INVALID = 0x99
 PACKET_TOO_LARGE = 0x95
+MESSAGE_RATE_TOO_HIGH = 0x96
+RETAIN_NOT_SUPPORTED = 0x9A
+QOS_NOT_SUPPORTED = 0x9B
+
+SPEAK_OF_A_MESSAGE = frozenset(
+    (0x80, 0x81, 0x82, 0x83, NOT_AUTHORIZED, 0x90, 0x94, PACKET_TOO_LARGE, FORMAT_INVALID)
+)
+"""Unspecified, malformed, protocol error, implementation specific, topic name, topic alias: a
+DISCONNECT with another reason, such as a takeover or a shutdown, blames no message."""
+CANNOT_SERVE = frozenset((0x88, 0x89, 0x8B, MESSAGE_RATE_TOO_HIGH, QUOTA_EXCEEDED, 0x9F, 0xA1))
+"""Unavailable, busy, shutting down, rates, connection rate, subscriptions: come back later."""
 
 MAX_EVENTS = 4_096
 
@@ -40,7 +50,7 @@ class Lost:
     """The connection is no more. `code`: the broker's reason where it stated one.
 
     `by_peer`: it was cut from outside; else it was silence, or our own wish. `stalled`: nothing
-    that we sent was answered any more.
+    that we sent was answered any more. `owed`: messages that the broker had not confirmed.
     """
 
     generation: int
@@ -48,6 +58,12 @@ class Lost:
     code: int | None
     by_peer: bool
     stalled: bool = False
+    owed: int = 0
+
+    @property
+    def of_a_message(self) -> bool:
+        """Whether what was sent may be the cause: not where the broker states another one."""
+        return self.by_peer and (self.code is None or self.code in SPEAK_OF_A_MESSAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +86,24 @@ Event = Connected | Lost | Confirmed | Arrived | Literal["wake"]
 Events = queue.Queue[Event]
 
 
-class Refused(Exception):
-    """No connection came about; the text says why and what to do.
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a broker lets us ask for: the highest QoS, and whether it retains messages."""
 
-    `other_version`: the broker may speak the other version of MQTT.
-    """
+    qos: int = 1
+    retain: bool = True
 
-    def __init__(self, text: str, *, other_version: bool = False) -> None:
-        super().__init__(text)
-        self.other_version = other_version
+
+FULL_TERMS = Terms()
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A broker, our name there, our birth and last will."""
+    """A broker, our name there, our birth and last will.
+
+    `certificates_utc_ms`: the UTC in ms at which its certificate is to be judged, None: the system
+    clock's.
+    """
 
     config: UplinkConfig
     client_id: str
@@ -91,9 +111,17 @@ class Endpoint:
     acks_topic: str
     birth: bytes
     will: bytes
+    certificates_utc_ms: Callable[[], int | None] = lambda: None
 
     @classmethod
-    def of(cls, config: UplinkConfig, topics: Topics, epoch: str, boot: str) -> Endpoint:
+    def of(
+        cls,
+        config: UplinkConfig,
+        topics: Topics,
+        epoch: str,
+        boot: str,
+        certificates_utc_ms: Callable[[], int | None] = lambda: None,
+    ) -> Endpoint:
         """The endpoint of a vehicle. The client id is the vehicle's alone."""
 
         def status(online: bool) -> bytes:
@@ -102,11 +130,12 @@ class Endpoint:
 
         return cls(
             config,
-            f"brain-{topics.vehicle}",
+            config.broker_takes.client_id.format(vehicle=topics.vehicle),
             topics.status,
             topics.acks,
             birth=status(True),
             will=status(False),
+            certificates_utc_ms=certificates_utc_ms,
         )
 
     @property
@@ -138,55 +167,3 @@ class Endpoint:
     def password(self) -> str | None:
         """None where the broker asks for none."""
         return self.config.password or None
-
-    def tls_context(self) -> ssl.SSLContext | None:
-        """Read anew for each connection, so a renewed certificate is used. Raises Refused."""
-        config = self.config
-        if config.tls == "off":
-            return None
-        try:
-            context = ssl.create_default_context(cafile=config.ca_file or None)
-        except OSError as e:
-            raise Refused(
-                f"uplink.ca_file: {config.ca_file}: {e.strerror or e}; "
-                "a readable file with CA certificates in PEM is expected"
-            ) from e
-        if config.cert_file:
-            try:
-                context.load_cert_chain(config.cert_file, config.key_file or None)
-            except OSError as e:
-                raise Refused(
-                    f"uplink.cert_file, uplink.key_file: {config.cert_file}, "
-                    f"{config.key_file or 'no key'}: {e.strerror or e}; a readable certificate "
-                    "and its key in PEM are expected"
-                ) from e
-        return context
-
-
-def explain(error: OSError | ValueError, endpoint: Endpoint) -> str:
-    """Why connecting failed, and what to do about it."""
-    where = endpoint.address
-    match error:
-        case socket.gaierror():
-            return (
-                f"the name {endpoint.host!r} is not known ({error.strerror}): "
-                "check uplink.broker and the network's name service"
-            )
-        case ssl.SSLCertVerificationError():
-            return (
-                f"{where} is not trusted: {error.verify_message}; "
-                "check uplink.ca_file, the name in uplink.broker, and the clock of this box"
-            )
-        case ssl.SSLError():
-            return f"TLS with {where} failed: {error.reason or error}; check uplink.tls and port"
-        case ConnectionRefusedError():
-            return (
-                f"{where} refuses the connection: no broker listens there; "
-                "start it, or correct uplink.broker and uplink.port"
-            )
-        case TimeoutError():
-            return f"{where} does not answer: check the network, uplink.broker and uplink.port"
-        case OSError():
-            return f"{where} cannot be reached: {error.strerror or error}"
-        case _:
-            return f"{where} is no address: {error}; check uplink.broker and uplink.port"

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-MESSAGES_PER_S = 50.0
-BYTES_PER_S = 400_000.0
-"""Both below what AWS IoT Core takes from a connection (100 messages/s, 512 KB/s)."""
-
+SLOWEST = 256.0
+"""A refused rate is halved at most so often that this part of it is left."""
 STABLE_S = 60.0
 MIN_PAUSE_S = 1.0
 MAX_PAUSE_S = 60.0
+BUSY_PAUSE_S = 360.0
+"""The longest pause where the broker's host answers and cannot serve: when it comes back, a whole
+fleet has been waiting for it and must not come at once."""
 FIRST_CAP_S = 2.0
 TAKEOVER_PAUSE_S = 10.0
+TAKEOVER_CAP_S = 600.0
+BARE_CUTS = 3
 MAX_SHORT = 5
 """So many connections that held for less than 60 s are no accident any more."""
 
 
 class TokenBucket:
-    """Lets `per_s` pass on average and one second's worth at once. A debt is paid off first."""
+    """Lets `per_s` pass on average and one second's worth at once. A debt is paid off first.
+
+    `slower` halves the rate, for a broker that says that it is too much; `faster`, for each message
+    that it took, lets it come back little by little.
+    """
 
     def __init__(self, per_s: float) -> None:
-        self._per_s = per_s
+        self._full = self._per_s = per_s
         self._tokens = per_s
         self._at: float | None = None
 
@@ -29,9 +36,18 @@ class TokenBucket:
         """What may pass now; `now` in seconds of any clock that never goes back."""
         if self._at is not None:
             earned = max(0.0, now - self._at) * self._per_s
-            self._tokens = min(self._per_s, self._tokens + earned)
+            self._tokens = min(max(1.0, self._per_s), self._tokens + earned)
         self._at = now
         return self._tokens
+
+    def slower(self, now: float) -> None:
+        """Half as much from now on, and nothing at once."""
+        self._tokens = min(0.0, self.level(now))
+        self._per_s = max(self._full / SLOWEST, self._per_s / 2)
+
+    def faster(self) -> None:
+        """A twentieth more, up to the whole rate."""
+        self._per_s = min(self._full, self._per_s * 1.05)
 
     def take(self, now: float, amount: float) -> None:
         """Count what passed."""
@@ -44,7 +60,9 @@ class TokenBucket:
 
 
 class Reconnect:
-    """When to try the broker again: jitter from 1 s to half the trouble's age, at most 60 s.
+    """When to try the broker again: jitter from 1 s to half the trouble's age.
+
+    At most 60 s, or 6 minutes where the broker is there and cannot serve.
 
     Trouble begins with the first failure and ends when a connection has held for 60 s or has proved
     useful: an ack came through it. Then the next failure begins with short pauses again. Usefulness
@@ -74,7 +92,7 @@ class Reconnect:
         """The far end answered through it."""
         self._useful = True
 
-    def pause_s(self, now: float, *, taken_over: bool = False) -> float:
+    def pause_s(self, now: float, *, taken_over: bool = False, busy: bool = False) -> float:
         """A connection broke or an attempt failed: seconds to wait before the next."""
         if self._connected_at is not None:
             if now - self._connected_at >= STABLE_S:
@@ -88,11 +106,31 @@ class Reconnect:
         if self._since is None:
             self._since = now
         if taken_over:
-            cap = min(MAX_PAUSE_S, TAKEOVER_PAUSE_S * 2**self._takeovers)
+            cap = min(TAKEOVER_CAP_S, TAKEOVER_PAUSE_S * 2 ** min(self._takeovers, 10))
             self._takeovers += 1
             return self._uniform(cap / 2, cap)
-        cap = min(MAX_PAUSE_S, max(FIRST_CAP_S, (now - self._since) / 2))
+        longest = BUSY_PAUSE_S if busy else MAX_PAUSE_S
+        cap = min(longest, max(FIRST_CAP_S, (now - self._since) / 2))
         return self._uniform(MIN_PAUSE_S, cap)
+
+
+class Takeovers:
+    """Tells a second client of our name from accidents, where the broker gives no reason.
+
+    A broker of MQTT 3.1.1 just closes the connection. Three in a row that were cut within a minute
+    though nothing was asked of the broker are no accident, and no message's fault.
+    """
+
+    def __init__(self) -> None:
+        self._bare = 0
+
+    def cut(self, *, held_s: float, by_peer: bool, owed: int) -> bool:
+        """A connection was cut without a reason; whether a second client is to be suspected."""
+        if held_s >= STABLE_S:
+            self._bare = 0
+        elif by_peer and not owed:
+            self._bare += 1
+        return self._bare >= BARE_CUTS
 
 
 SEGMENTS: tuple[int | None, ...] = (None, 1_100, 500)

@@ -12,9 +12,9 @@ FIRST_BYTES = 4 * 1024
 LEAST_BYTES = 2 * 1024
 """Below that the names in each message cost more than the patience is worth."""
 LARGEST_BYTES = 256 * 1024
-QUICK_S, SLOW_S = 2.0, 5.0
-"""A message that the broker has within 2 s may be followed by a larger one, one that took more
-than 5 s by one that would have taken 5 s."""
+QUICK_S, SLOW_S = 1.0, 2.0
+"""What the broker has within 1 s may be followed by larger messages; where it took more than 2 s
+a message has what passes in 1 s. Two may be under way at once: an alarm waits 2 s behind them."""
 
 
 class Portion:
@@ -23,11 +23,15 @@ class Portion:
     def __init__(self) -> None:
         self.nbytes = FIRST_BYTES
 
-    def confirmed(self, nbytes: int, took_s: float) -> None:
-        """The broker has a message of `nbytes`, `took_s` after it was handed to TCP."""
+    def confirmed(self, carried: int, took_s: float) -> None:
+        """The broker has a message, and so all that was under way when it was sent.
+
+        `carried`: bytes of both. `took_s`: without the round trip, which tells nothing about what
+        the link carries.
+        """
         if took_s > SLOW_S:
-            self.nbytes = max(LEAST_BYTES, min(self.nbytes, int(nbytes * SLOW_S / took_s)))
-        elif took_s <= QUICK_S and nbytes >= self.nbytes // 2:
+            self.nbytes = max(LEAST_BYTES, min(self.nbytes, int(carried / took_s)))
+        elif took_s <= QUICK_S and carried >= self.nbytes // 2:
             self.nbytes = min(LARGEST_BYTES, self.nbytes * 2)
 
     def lost(self, nbytes: int) -> None:

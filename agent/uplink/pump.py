@@ -33,6 +33,7 @@ from agent.uplink.endpoint import (
     Lost,
 )
 from agent.uplink.flight import Cargo, Slice
+from agent.uplink.limits import Limits
 from agent.uplink.loading import Loader
 from agent.uplink.lookout import Lookout, Reader
 from agent.uplink.payload import GroupOf
@@ -49,8 +50,6 @@ IDLE_S = 0.5
 MIN_PAUSE_S = 0.01
 OVERSIZE = 2
 """Estimates of size err; only what has more than twice its portion is worth the splitting."""
-PACKET_OVERHEAD = 32
-"""Of a PUBLISH beside topic and payload: header, lengths, message id, expiry, and some to spare."""
 
 
 class Uplink:
@@ -69,28 +68,35 @@ class Uplink:
         refuse: Callable[[RowHead, str], None],
         beat: Callable[[], None],
         catalogue: Catalogue | None = None,
+        certificates_utc_ms: Callable[[], int | None] = lambda: None,
     ) -> None:
         """`reader` is called on the pump's thread. `acked` and `refuse` never block.
 
         `catalogue`: what batches may refer to instead of naming it; None: nothing.
+        `certificates_utc_ms`: see Endpoint; called on the dialler's thread.
         """
         self._config = config
         self._topics = Topics(config.prefix, vehicle)
         self._acked = acked
         self._beat = beat
         self._events: Events = queue.Queue(MAX_EVENTS)
-        self._dialler = Dialler(Endpoint.of(config, self._topics, epoch, boot), self._events)
+        endpoint = Endpoint.of(config, self._topics, epoch, boot, certificates_utc_ms)
+        self._dialler = Dialler(endpoint, self._events)
         self._delivery = Delivery(config.ack_timeout_s)
         self._lookout = Lookout(reader, self._delivery)
         self._loader = Loader(vehicle, config.format, groups)
         self._announcing = Announcing(catalogue if config.format == "protobuf" else None)
         self._refusals = Refusals(self._delivery, refuse)
-        self._sender = Sender(self._dialler, self._delivery, self._refusals)
-        self._max_payload = config.max_payload_kib * 1024
+        self._sender = Sender(
+            *(self._dialler, self._delivery, self._refusals),
+            messages_per_s=config.messages_per_s,
+            bytes_per_s=config.kib_per_s * 1024,
+        )
+        self._limits = Limits.of(config, self._topics)
         self._portion = Portion()
-        self._window = config.window
         self._last: Priority | None = None
         self._pumped_at = time.monotonic()
+        self._woken = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="uplink")
 
@@ -110,10 +116,13 @@ class Uplink:
 
     def wake(self) -> None:
         """There may be something new to send. From any thread; never blocks."""
+        if self._woken:
+            return
+        self._woken = True
         try:
             self._events.put_nowait("wake")
         except queue.Full:
-            return
+            self._woken = False
 
     def state(self) -> str:
         """up, down or off."""
@@ -132,9 +141,7 @@ class Uplink:
             "error": link.error or self._refusals.problem,
             "last_ack_age_s": None if last_ack is None else round(now - last_ack, 1),
             "in_flight": len(self._delivery.flights),
-            "sent_batches": self._sender.sent_batches,
-            "resent_batches": self._sender.resent_batches,
-            "sent_bytes": self._sender.sent_bytes,
+            **self._sender.counts(),
             "duplicates_sent": self._delivery.duplicates,
         }
 
@@ -187,36 +194,31 @@ class Uplink:
                 self._connected(event)
             case Lost() if event.generation == self._sender.generation:
                 log.warning("uplink down: %s", event.reason, extra=of(Alarm.UPLINK_DOWN))
-                self._sender.generation = None
-                self._portion.lost(sum(len(f.payload) for f in self._delivery.unconfirmed))
-                blamed = self._delivery.lost(
-                    now, by_peer=event.by_peer, stated=event.code is not None
-                )
-                self._refusals.judge(blamed, now)
+                self._portion.lost(self._delivery.unconfirmed_bytes)
+                self._sender.lost(event.code, now)
+                self._refusals.lost(event, now)
             case Confirmed():
                 flight = self._delivery.find((event.generation, event.mid))
                 if flight is not None:
                     if flight.sent_at is not None:
-                        self._portion.confirmed(len(flight.payload), now - flight.sent_at)
+                        took_s = now - flight.sent_at - self._dialler.rtt_s(event.generation)
+                        self._portion.confirmed(flight.carried, took_s)
+                    self._sender.answered(event.code, now)
                     self._refusals.confirmed(flight, event.code, now)
                     if event.code >= FAILURE:
                         self._lookout.begin_anew()
             case Arrived():
                 self._arrived(event.payload, now)
             case _:
-                return
+                self._woken = False
 
     def _connected(self, event: Connected) -> None:
         log.info("uplink up: %s", self._config.address)
-        self._sender.generation = event.generation
-        self._max_payload = self._config.max_payload_kib * 1024
-        if event.maximum_packet is not None:
-            # The limit is for the whole packet.
-            room = event.maximum_packet - PACKET_OVERHEAD - self._topics.longest_batch_bytes
-            self._max_payload = min(self._max_payload, max(1, room))
-        self._window = min(self._config.window, event.receive_maximum or self._config.window)
         self._announcing.connected()
+        self._sender.connected(event.generation)
+        self._limits = Limits.of(self._config, self._topics, event)
         self._delivery.dissolve()
+        self._refusals.connected()
         self._lookout.begin_anew()
 
     def _arrived(self, payload: bytes, now: float) -> None:
@@ -265,7 +267,7 @@ class Uplink:
         self._loader.shapes = self._announcing.shapes
 
     def _next_cargo(self) -> Cargo | None:
-        if len(self._delivery.flights) >= self._window:
+        if len(self._delivery.flights) >= self._limits.window:
             return None
         now = time.monotonic()
         link = self._link(now)
@@ -283,12 +285,11 @@ class Uplink:
         return Cargo(batch.priority, batch.epoch, slices, batch.drops)
 
     def _link(self, now: float) -> Link:
-        unconfirmed = sum(len(f.payload) for f in self._delivery.unconfirmed)
         return Link(
             in_flight=len(self._delivery.flights),
-            window=self._window,
-            unconfirmed_bytes=unconfirmed,
-            max_payload=self._max_payload,
+            window=self._limits.window,
+            unconfirmed_bytes=self._delivery.unconfirmed_bytes,
+            max_payload=self._limits.payload,
             portion=self._portion.nbytes,
             expansion=self._loader.expansion,
             messages=self._sender.messages.level(now),
@@ -306,7 +307,7 @@ class Uplink:
         cargo = replace(cargo, slices=loaded.slices)
         if not cargo.slices and not cargo.drops:
             return
-        if loaded.payload is None or len(loaded.payload) > self._max_payload:
+        if loaded.payload is None or len(loaded.payload) > self._limits.payload:
             reason = loaded.reason or "larger than the broker takes"
             self._refusals.split(cargo, reason, time.monotonic())
             return

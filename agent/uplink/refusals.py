@@ -6,15 +6,18 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from agent.alarms import Alarm, of
 from agent.record import StorageClass
 from agent.store.rows import RowHead
 from agent.uplink.delivery import Delivery, struck_out
 from agent.uplink.endpoint import (
     FORMAT_INVALID,
+    MESSAGE_RATE_TOO_HIGH,
     NOT_AUTHORIZED,
     PACKET_TOO_LARGE,
     QUOTA_EXCEEDED,
     RECEIVE_MAXIMUM_EXCEEDED,
+    Lost,
 )
 from agent.uplink.flight import STRIKES, Cargo, Flight, rows_of
 from agent.uplink.plan import Priority
@@ -23,7 +26,9 @@ log = logging.getLogger("brain.uplink")
 
 FAILURE = 0x80
 SLOW_DOWN_S = 5.0
-PAUSE_S = 60.0
+PAUSE_S, LONGEST_PAUSE_S = 60.0, 960.0
+"""A class that may not send is tried again after that, each time twice as long."""
+TOO_FAST = (QUOTA_EXCEEDED, RECEIVE_MAXIMUM_EXCEEDED, MESSAGE_RATE_TOO_HIGH)
 RETRY_S = 2.0
 
 
@@ -37,6 +42,7 @@ class Refusals:
         self._delivery = delivery
         self._refuse = refuse
         self._paused: dict[StorageClass, float] = {}
+        self._pauses_s: dict[StorageClass, float] = {}
         self._problems: dict[StorageClass, str] = {}
         self._doomed: list[RowHead] = []
         self.waiting: list[Cargo] = []
@@ -65,8 +71,10 @@ class Refusals:
         storage_class = flight.storage_class
         if code < FAILURE:
             self._problems.pop(storage_class, None)
+            if self._pauses_s.pop(storage_class, None) is not None:
+                log.info("the broker takes %s again", flight.topic)
             self._delivery.confirm(flight, now)
-        elif code in (QUOTA_EXCEEDED, RECEIVE_MAXIMUM_EXCEEDED):
+        elif code in TOO_FAST:
             self._problems[storage_class] = (
                 f"the broker's quota is exceeded (0x{code:02x}): sending slower"
             )
@@ -81,6 +89,15 @@ class Refusals:
             self._delivery.take_back(flight, now + RETRY_S)
             if code in (FORMAT_INVALID, PACKET_TOO_LARGE) or struck_out(flight):
                 self.judge([flight], now, certain=True)
+
+    def connected(self) -> None:
+        """A new connection: the broker may have other rules than the last one."""
+        self._paused.clear()
+
+    def lost(self, event: Lost, now: float) -> None:
+        """The connection is no more; a message may be to blame."""
+        blamed = self._delivery.lost(now, by_peer=event.of_a_message, stated=event.code is not None)
+        self.judge(blamed, now, certain=event.code in (FORMAT_INVALID, PACKET_TOO_LARGE))
 
     def judge(self, blamed: Iterable[Flight], now: float, *, certain: bool = False) -> None:
         """Split what was refused too often."""
@@ -132,7 +149,13 @@ class Refusals:
             self._refuse(head, "refused")
 
     def _pause(self, storage_class: StorageClass, text: str, now: float) -> None:
+        """Park a class: one alarm until it may send again."""
+        pause_s = self._pauses_s.get(storage_class)
+        if pause_s is None:
+            log.error("%s", text, extra=of(Alarm.UPLINK_DENIED))
+            pause_s = PAUSE_S / 2
         if storage_class not in self.paused(now):
-            log.warning("%s", text)
-        self._paused[storage_class] = now + PAUSE_S
+            pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+        self._pauses_s[storage_class] = pause_s
+        self._paused[storage_class] = now + pause_s
         self._problems[storage_class] = text

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.profiles import PROFILES, Profile, ProfileName
+
 
 @dataclass(frozen=True, slots=True)
 class UplinkConfig:
@@ -17,6 +19,7 @@ class UplinkConfig:
     broker: str = "127.0.0.1"
     port: int = 1883
     enabled: bool = True
+    profile: ProfileName = "mosquitto"
     tls: Literal["off", "on"] = "off"
     ca_file: str = ""
     cert_file: str = ""
@@ -30,6 +33,13 @@ class UplinkConfig:
     max_payload_kib: int = 96
     ack_timeout_s: float = 8.0
     keepalive_s: int = 60
+    messages_per_s: float = 50.0
+    kib_per_s: float = 390.0
+
+    @property
+    def broker_takes(self) -> Profile:
+        """What a broker of this kind takes."""
+        return PROFILES[self.profile]
 
     @property
     def address(self) -> str:

@@ -10,12 +10,17 @@ import socket
 import struct
 from dataclasses import dataclass
 
+from agent.uplink.names import Names
+
 USER_TIMEOUT_MS = 20_000
 """TCP gives up on unacknowledged bytes after this; the kernel's own patience is 15 minutes."""
 
-_INFO = struct.Struct("<8B24I4Q")
-"""The head of `struct tcp_info` (linux/tcp.h), as far as `tcpi_bytes_received`."""
-_UNACKED, _BYTES_ACKED, _BYTES_RECEIVED = 8 + 4, 8 + 24 + 2, 8 + 24 + 3
+UNSENT_BYTES = 16 * 1024
+"""So much may wait in the kernel's buffer: an alarm waits behind it, and cannot overtake it."""
+
+_INFO = struct.Struct("<8B24I4Q4I")
+"""The head of `struct tcp_info` (linux/tcp.h), as far as `tcpi_min_rtt`."""
+_UNACKED, _BYTES_ACKED, _BYTES_RECEIVED, _MIN_RTT = 8 + 4, 8 + 24 + 2, 8 + 24 + 3, 8 + 24 + 4 + 3
 
 _ANYWHERE = ("192.0.2.1", 9)
 """An address for documentation (RFC 5737): stands for the Internet as long as no broker's is known.
@@ -24,33 +29,48 @@ Nothing is sent there."""
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How a connection gets on. `unacked`: segments that the far end owes an answer for."""
+    """How a connection gets on. `unacked`: segments that the far end owes an answer for.
+
+    `rtt_s`: the shortest time from a segment to its answer so far.
+    """
 
     unacked: int
     acked_bytes: int
     received_bytes: int
+    rtt_s: float = 0.0
 
 
-def connect(host: str, port: int, timeout_s: float, segment: int | None) -> socket.socket:
+def connect(
+    host: str, port: int, timeout_s: float, segment: int | None, names: Names | None = None
+) -> socket.socket:
     """A TCP connection whose segments, both ways, have at most `segment` bytes.
 
     None leaves that to the kernel. It must be said before connecting: only then does it bind the
-    far end too. Tries each address of `host`. Raises OSError of the last one.
+    far end too. Tries each address that `names` knows of `host`. Raises OSError of the last one.
     """
     failure = OSError(f"{host} has no address")
-    for family, kind, proto, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        sock = socket.socket(family, kind, proto)
+    names = names or Names()
+    for family, address in names.addresses(host, port):
+        try:
+            # Without a descriptor left there is no socket either.
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:
+            failure = error
+            continue
         try:
             sock.settimeout(timeout_s)
             if segment is not None:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
             sock.connect(address)
-            return sock
         except OSError as error:
             sock.close()
             failure = error
+            continue
+        names.worked(host, port, (family, address))
+        return sock
     raise failure
 
 
@@ -63,7 +83,10 @@ def progress(sock: socket.socket) -> Progress | None:
     if len(info) < _INFO.size:
         return None
     fields = _INFO.unpack(info)
-    return Progress(fields[_UNACKED], fields[_BYTES_ACKED], fields[_BYTES_RECEIVED])
+    rtt_us = fields[_MIN_RTT]
+    # The kernel says ~0 as long as it has measured none.
+    rtt_s = rtt_us / 1e6 if rtt_us < 0xFFFF_FFFF else 0.0
+    return Progress(fields[_UNACKED], fields[_BYTES_ACKED], fields[_BYTES_RECEIVED], rtt_s)
 
 
 def discard_unsent(sock: socket.socket) -> None:

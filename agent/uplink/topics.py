@@ -5,14 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from agent.profiles import BASIC_INGEST, MAX_SLASHES, MAX_TOPIC_BYTES, slashes
 from agent.record import StorageClass
 
-MAX_SLASHES = 7
-"""AWS IoT Core takes 8 levels; `$aws/rules/<rule>/` does not count."""
-MAX_TOPIC_BYTES = 256
-
 _VEHICLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_BASIC_INGEST = re.compile(r"\$aws/rules/[A-Za-z0-9_]{1,128}(?:/|$)")
 _LONGEST_NUMBER = "4294967295"
 
 
@@ -29,7 +25,7 @@ class Topics:
                 f"vehicle.id: {self.vehicle!r} is no vehicle id: "
                 "1 to 64 letters, digits, '_' or '-' are expected"
             )
-        rest = _BASIC_INGEST.sub("", self.prefix, count=1)
+        rest = BASIC_INGEST.sub("", self.prefix, count=1)
         levels = rest.split("/") if rest or not self.prefix else []
         wrong = any(not level or re.search(r"[+#\x00-\x1f\x7f]", level) for level in levels)
         if wrong or self.prefix.endswith("/"):
@@ -43,10 +39,9 @@ class Topics:
                 "only '$aws/rules/<rule>' (AWS Basic Ingest) is possible"
             )
         longest = self.chunk("0" * 64, int(_LONGEST_NUMBER))
-        slashes = _BASIC_INGEST.sub("", longest, count=1).count("/")
-        if slashes > MAX_SLASHES:
+        if slashes(longest) > MAX_SLASHES:
             raise ValueError(
-                f"uplink.prefix: {self.prefix!r} makes topics with {slashes} slashes, "
+                f"uplink.prefix: {self.prefix!r} makes topics with {slashes(longest)} slashes, "
                 f"{MAX_SLASHES} are possible; use a shorter prefix"
             )
         if len(longest.encode()) > MAX_TOPIC_BYTES:
@@ -61,7 +56,7 @@ class Topics:
 
     def down(self, name: str) -> str:
         """A topic from the cloud to the vehicle. Nobody can subscribe below Basic Ingest."""
-        prefix = _BASIC_INGEST.sub("", self.prefix, count=1)
+        prefix = BASIC_INGEST.sub("", self.prefix, count=1)
         return f"{prefix}/v1/{self.vehicle}/dn/{name}" if prefix else f"v1/{self.vehicle}/dn/{name}"
 
     def of(self, storage_class: StorageClass) -> str:

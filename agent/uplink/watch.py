@@ -30,6 +30,11 @@ class Watch:
         """Bytes of ours that the far end's TCP has; None where the kernel does not tell."""
         return self._seen.acked_bytes if self._seen is not None else None
 
+    @property
+    def rtt_s(self) -> float:
+        """The shortest round trip so far, 0 where none is known."""
+        return self._seen.rtt_s if self._seen is not None else 0.0
+
     def look(self, now: float) -> str | None:
         """Look once a second; why the connection is of no use any more, None where it may be."""
         if now - self._looked_at < LOOK_S:

@@ -7,11 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.uplink.pace import (
+    BUSY_PAUSE_S,
     MAX_PAUSE_S,
     MIN_PAUSE_S,
     NARROW_S,
+    TAKEOVER_CAP_S,
     Reconnect,
     Segments,
+    Takeovers,
     TokenBucket,
 )
 
@@ -86,24 +89,50 @@ def test_two_clients_of_one_name_soon_leave_each_other_in_peace() -> None:
     for at in range(0, 100, 20):
         reconnect.connected(at)
         pauses.append(reconnect.pause_s(at + 1.0, taken_over=True))
-    assert pauses == [10, 20, 40, 60, 60]
+    assert pauses == [10, 20, 40, 80, 160]
 
 
 @given(
-    st.lists(st.tuples(st.floats(0, 500), st.booleans(), st.booleans(), st.booleans())),
+    st.lists(
+        st.tuples(
+            st.floats(0, 500), st.booleans(), st.booleans(), st.sampled_from(["", "taken", "busy"])
+        )
+    ),
     st.randoms(use_true_random=False),
 )
-def test_a_pause_is_between_one_second_and_a_minute(steps, random) -> None:  # type: ignore[no-untyped-def]
+def test_a_pause_is_between_one_second_and_its_cap(steps, random) -> None:  # type: ignore[no-untyped-def]
     reconnect, now = Reconnect(random.uniform), 0.0
-    for after_s, connects, useful, taken_over in steps:
+    for after_s, connects, useful, trouble in steps:
         now += after_s
         if connects:
             reconnect.connected(now)
         if useful:
             reconnect.useful()
         now += after_s / 2
-        pause_s = reconnect.pause_s(now, taken_over=taken_over)
-        assert MIN_PAUSE_S <= pause_s <= MAX_PAUSE_S
+        taken_over, busy = trouble == "taken", trouble == "busy"
+        pause_s = reconnect.pause_s(now, taken_over=taken_over, busy=busy)
+        cap_s = {"taken": TAKEOVER_CAP_S, "busy": BUSY_PAUSE_S, "": MAX_PAUSE_S}[trouble]
+        assert MIN_PAUSE_S <= pause_s <= cap_s
+
+
+@pytest.mark.parametrize(
+    ("cuts", "suspected"),
+    [
+        ([(1, True, 0)] * 3, True),
+        ([(1, True, 0)] * 2, False),
+        ([(1, True, 2)] * 9, False),  # a message may be to blame
+        ([(1, False, 0)] * 9, False),  # silence
+        ([(1, True, 0), (1, True, 1), (1, True, 0), (1, True, 0)], True),
+        ([(1, True, 0), (1, True, 0), (61, True, 0), (1, True, 0)], False),
+    ],
+)
+def test_a_second_client_where_nobody_states_it(
+    cuts: list[tuple[float, bool, int]], suspected: bool
+) -> None:
+    takeovers, found = Takeovers(), False
+    for held_s, by_peer, owed in cuts:
+        found = takeovers.cut(held_s=held_s, by_peer=by_peer, owed=owed)
+    assert found == suspected
 
 
 def test_segments_shrink_where_connecting_works_and_sending_stalls() -> None:

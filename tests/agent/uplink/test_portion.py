@@ -18,9 +18,9 @@ KIB = 1024
         # A quick link shows with five messages that it takes 96 KiB.
         ([(4 * KIB, 0.1), (8 * KIB, 0.2), (16 * KIB, 0.5), (32 * KIB, 0.9)], 64 * KIB),
         ([(300, 0.1)] * 9, FIRST_BYTES),  # small ones prove nothing
-        ([(4 * KIB, 3.0)] * 9, FIRST_BYTES),  # neither quick nor slow
-        # 64 KiB in 50 s: 5 s are 6.5 KiB.
-        ([*((2**n * KIB, 0.1) for n in range(2, 6)), (64 * KIB, 50.0)], 6_553),
+        ([(4 * KIB, 1.5)] * 9, FIRST_BYTES),  # neither quick nor slow
+        # 64 KiB in 20 s: 3.2 KiB pass in a second.
+        ([*((2**n * KIB, 0.1) for n in range(2, 6)), (64 * KIB, 20.0)], 3_276),
         ([(4 * KIB, 600.0)] * 9, LEAST_BYTES),
         ([(4 * KIB, 600.0), (2 * KIB, 1.0), (3 * KIB, 1.0)], 8 * KIB),
     ],
@@ -52,11 +52,12 @@ def test_it_stays_within_its_bounds(events: list[tuple[int, float, bool]]) -> No
         assert LEAST_BYTES <= portion.nbytes <= LARGEST_BYTES
 
 
-@pytest.mark.parametrize("bytes_per_s", [480, 3_000, 48_000, 1_000_000])
-def test_it_finds_what_the_link_carries_within_seconds(bytes_per_s: int) -> None:
-    portion = Portion()
-    took = []
+@pytest.mark.parametrize("bytes_per_s", [2_100, 3_000, 48_000, 200_000])
+def test_an_alarm_waits_two_seconds_behind_what_is_under_way(bytes_per_s: int) -> None:
+    portion, waits_s = Portion(), []
     for _ in range(30):
-        took.append(portion.nbytes / bytes_per_s + 0.6)
-        portion.confirmed(portion.nbytes, took[-1])
-    assert max(took[3:]) < 6.0
+        carried = 2 * portion.nbytes
+        waits_s.append(carried / bytes_per_s)
+        portion.confirmed(carried, carried / bytes_per_s)
+    assert max(waits_s[12:]) <= 2.0
+    assert portion.nbytes >= bytes_per_s / 2, "and the link is made use of"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from agent.profiles import MAX_SLASHES
 from agent.record import StorageClass
-from agent.uplink.topics import MAX_SLASHES, Topics
+from agent.uplink.topics import Topics
 
 
 @pytest.mark.parametrize(
