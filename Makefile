@@ -19,6 +19,7 @@ help:
 	@echo "make simulate   a simulated bus, its broker and its cloud end on this machine: $(DURATION) s, then the books"
 	@echo "make test       all tests that finish within minutes"
 	@echo "make faults     all fault tests of docs/faults.md, and faults-report.json"
+	@echo "make soak       random combinations of faults from a seed, MINUTES=$(MINUTES)"
 	@echo "make test-rig   all tests in a guest with a kernel of its own: power cuts, SocketCAN, systemd, 3G"
 	@echo "make rig-kernel a kernel for what Debian's lacks there: ISO-TP, V4L2, USB, GPIO, TPM"
 	@echo "make check      ruff, mypy --strict, import rules, systemd units"
@@ -80,7 +81,13 @@ packages:
 			{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq strace; } \
 				>/dev/null 2>&1 </dev/null || true; \
 		fi; }; \
-	for name in mosquitto strace; do command -v $$name >/dev/null || \
+	command -v faketime >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "Installing Debian's faketime (fault tests) ..."; \
+			{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq faketime; } \
+				>/dev/null 2>&1 </dev/null || true; \
+		fi; }; \
+	for name in mosquitto strace faketime; do command -v $$name >/dev/null || \
 		echo "$$name is missing: tests that need it are reported as not run. apt install $$name"; done
 
 # Two at a time: much of it waits for real seconds to pass.
@@ -94,6 +101,13 @@ test: $(DEV) packages
 .PHONY: faults
 faults: $(DEV) packages
 	@BRAIN_FAULTS_ALL=1 BRAIN_FAULTS_REPORT=faults-report.json $(PYTEST) tests/faults
+
+# Random combinations of faults for some minutes; prints its seed. `make soak SEED=7` repeats one.
+MINUTES ?= 10
+SEED ?=
+.PHONY: soak
+soak: $(DEV) packages
+	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 # The guest with a kernel of its own: all of its tests, and what they found in rig-report.json.
 # CUTS: how many power cuts under load. 25 minutes on 2 cores; docs/rig.md.
