@@ -80,6 +80,7 @@ def test_the_last_good_one_stays(world: World) -> None:
     world.accepts(30)
     good, pid, before_kb = world.config.read_bytes(), world.pid, rss_kb(world.pid)
     for what, spoil in BAD.items():
+        world.config.write_bytes(good)
         spoil(world.config, good)
         mark = world.mark()
         reload(world, what)
@@ -157,6 +158,24 @@ def test_secrets_stay_secret(how: str, world: World) -> None:
     world.ends()
     for where, content in everything(world).items():
         assert CANARY.encode() not in content, where
+
+
+@pytest.mark.fault("I12", "planted secrets are in no log, answer, file or message")
+@pytest.mark.parametrize("line", ['password = "{}\n', "password = {}\n", 'password "{}"\n'])
+def test_a_secret_in_a_line_that_is_no_toml(line: str, world: World) -> None:
+    good = dict(world.sections)
+    world.configure(uplink=world.sections["uplink"] + line.format(CANARY))
+    done = subprocess.run(
+        brain("check", "--config", str(world.config)), capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert CANARY.encode() not in done.stdout + done.stderr
+    world.configure(**good)
+    world.dial()
+    world.start()
+    world.feed()
+    world.accepts(20)
+    assert world.settle().dropped == 0
 
 
 @pytest.mark.fault("I12", "planted secrets are in no log, answer, file or message")
