@@ -19,8 +19,8 @@ A_COMMIT = 100
 QUOTA = dict.fromkeys(StorageClass, 1 << 30)
 
 
-def fill(directory: Path, n: int, *, a_commit: int = A_COMMIT) -> None:
-    """Accept `n` records, 100 a commit, each on flash before the next is begun."""
+def fill(directory: Path, n: int, *, a_commit: int = A_COMMIT) -> Outbox:
+    """Accept `n` records, each commit on flash before the next is begun; still open."""
     outbox = Outbox.open(directory / "state", quota_bytes=QUOTA)
     catalogue: dict[str, bytes] | None = {SOURCE: encode_groups([declare(GROUP)])}
     boot = "b" * 32
@@ -32,6 +32,7 @@ def fill(directory: Path, n: int, *, a_commit: int = A_COMMIT) -> None:
             waiting, catalogue = [], None
     if waiting:
         outbox.commit(Change(waiting, boot))
+    return outbox
 
 
 class Brain:

@@ -157,6 +157,8 @@ def episode(world: World, draw: random.Random, wall: Wall | None) -> str:
     if world.agent is not None and world.agent.poll() is not None:
         world.spawn()
     world.settle(healed_at=time.monotonic(), within_s=120)
+    audit = world.answer("audit")
+    assert not audit["queued"], f"queued for ever: {audit} {world.answer('status')}"
     for feeder in world.feeders.values():
         feeder.tell("rate 50")
     return ", ".join(names)
