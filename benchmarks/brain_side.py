@@ -49,7 +49,11 @@ class Brain:
     def start(self, directory: Path, port: int) -> Child:
         """See Side."""
         config = directory / "brain.toml"
-        config.write_text(f'schema = 1\n[vehicle]\nid = "bus-4021"\n[uplink]\nport = {port}\n')
+        # As the gateway has no limits here: by default it keeps below those of a metered broker.
+        config.write_text(
+            f'schema = 1\n[vehicle]\nid = "bus-4021"\n[uplink]\nport = {port}\n'
+            "kib_per_s = 10000\nmessages_per_s = 100\n"
+        )
         argv = [sys.executable, "-P", "-m", "agent.cli.main", "run", "--config", str(config)]
         argv += ["--run-dir", str(directory / "run"), "--state-dir", str(directory / "state")]
         (directory / "run").mkdir(exist_ok=True)

@@ -1,6 +1,6 @@
 """A day offline, 86,400 records of 17 fields, over 384 kbit/s and 300 ms; alarms meanwhile.
 
-The outbox is filled as a day would fill it, then `brain run` meets a broker and the cloud end over a
+The outbox is filled as a day would fill it, then `brain run` meets broker and cloud end over a
 link in user space. A driver states one event a second; their latency is capture to receipt by the
 cloud end. Nothing is asserted.
 """
