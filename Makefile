@@ -13,15 +13,18 @@ DURATION ?= 90
 SIMULATE ?= --duration $(DURATION) --seed 7 --fault no_network@20+15 --fault driver_kill:gnss@42 \
             --fault driver_kill:fms@48 --fault agent_kill@55 --fault cloud_kill@64 --fault broker_kill@72
 
-.PHONY: help simulate test test-kills check bench clean lock proto
+.PHONY: help simulate test test-long test-kills fuzz check docs bench clean lock proto
 
 help:
 	@echo "make simulate   a simulated bus, its broker and its cloud end on this machine: $(DURATION) s, then the books"
 	@echo "make test       all tests that finish within minutes"
 	@echo "make faults     all fault tests of docs/faults.md, and faults-report.json"
 	@echo "make soak       random combinations of faults from a seed, MINUTES=$(MINUTES)"
+	@echo "make test-long  simulated runs that take longer"
 	@echo "make test-rig   all tests in a guest with a kernel of its own: power cuts, SocketCAN, systemd, 3G"
 	@echo "make rig-kernel a kernel for what Debian's lacks there: ISO-TP, V4L2, USB, GPIO, TPM"
+	@echo "make fuzz       a million inputs for the transport protocol of CAN and as many for NMEA"
+	@echo "make docs       docs/signals.md and the tables of signals of the drivers, from the code"
 	@echo "make check      ruff, mypy --strict, import rules, systemd units"
 	@echo "make bench      the figures of the README"
 	@echo "make clean      remove .venv and caches"
@@ -90,11 +93,13 @@ packages:
 	for name in mosquitto strace faketime; do command -v $$name >/dev/null || \
 		echo "$$name is missing: tests that need it are reported as not run. apt install $$name"; done
 
-# Two at a time: much of it waits for real seconds to pass.
+# Two at a time, whole simulated runs four at a time: they mostly wait for real seconds to pass.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+RUNS_AT_ONCE := $(BIN)/python -m pytest -n 4 --dist load
 
 test: $(DEV) packages
-	$(PYTEST) tests --ignore=tests/cloud
+	$(PYTEST) -m "not slow" tests --ignore=tests/cloud --ignore=tests/hil
+	$(RUNS_AT_ONCE) -m "not slow" tests/hil
 	$(BIN)/python -m pytest tests/cloud
 
 # Every fault that a plain Linux box can inject, and what became of every record: docs/faults.md.
@@ -108,6 +113,10 @@ SEED ?=
 .PHONY: soak
 soak: $(DEV) packages
 	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+# Those that are too long for each change: one simulated run for each quirk, and more kills.
+test-long: $(DEV) packages
+	$(RUNS_AT_ONCE) -m slow tests --ignore=tests/cloud
 
 # The guest with a kernel of its own: all of its tests, and what they found in rig-report.json.
 # CUTS: how many power cuts under load. 25 minutes on 2 cores; docs/rig.md.
@@ -125,9 +134,18 @@ RUNS ?= 50
 test-kills: $(DEV)
 	$(BIN)/python tests/hil/random_kills.py --runs $(RUNS)
 
+# A million inputs each, some 10 minutes together; a slice of both is part of make test.
+fuzz: $(DEV)
+	$(BIN)/python -m tests.drivers.codecs.fuzz_transport --frames 1000000
+	$(BIN)/python -m tests.drivers.gnss_nmea0183.fuzz
+
+docs: $(DEV)
+	$(BIN)/python docs/signals.py
+
 bench: $(DEV)
-	@for script in start receive_decode uplink_codec flash_bytes outbox_open throughput full_bus; do \
-		echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; echo; done
+	@for script in start receive_decode frame_stages raw_ring uplink_codec flash_bytes outbox_open throughput \
+			full_bus bus_month day_offline against_gateway; do \
+		echo "== $$script"; $(BIN)/python -m benchmarks.$$script || exit 1; echo; done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -29,9 +29,9 @@ from agent.ring import Ring
 from drivers.codecs import candump
 from drivers.codecs.j1939 import split_id
 from drivers.fms_j1939.frames import LineSplitter, parse
+from drivers.fms_j1939.pgn import Pgn
 from drivers.fms_j1939.receiver import Receiver, Statement
 from drivers.fms_j1939.rereading import Rereading
-from drivers.fms_j1939.spn import Pgn
 from drivers.fms_j1939.table import GROUPS, PGNS
 
 COUNT = 18_500

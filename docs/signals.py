@@ -19,7 +19,8 @@ from agent import registry
 from agent.health import AGENT
 from agent.processors.arbitrated import ARBITRATED
 from agent.sdk import Driver, Group, Keep, Signal, State
-from drivers.fms_j1939.spn import Pgn, Shape, Spn
+from drivers.fms_j1939.pgn import Pgn
+from drivers.fms_j1939.spn import Shape, Spn
 from drivers.fms_j1939.table import PGNS, declared, parameter_groups
 
 PAGE = Path(__file__).with_name("signals.md")

@@ -187,6 +187,7 @@ class Run:
     def _ledger_collect(self) -> None:
         for wire in self._stage.wires.values():
             self._ledger.enter(wire.heard())
+            self._ledger.stalled_ms = max(self._ledger.stalled_ms, wire.stalled_ms)
 
     def _drain(self) -> dict[str, object]:
         """Wait until all is acknowledged; the audit as `brain audit --json` prints it."""

@@ -70,6 +70,8 @@ class Ledger:
     """(driver, boot time in ms) of each death of a driver."""
     outages: list[tuple[int, int | None]] = field(default_factory=list)
     """(down, back) in boot time ms of the coordinator; back None: not yet."""
+    stalled_ms: int = 0
+    """Longest time that the machine kept a device on the wires waiting for its turn."""
 
     def enter(self, heard: Iterable[Heard]) -> None:
         """Enter what became of emissions, in the order of each wire."""
@@ -122,7 +124,10 @@ class Ledger:
                 settled = back_ms is not None and at_ms >= back_ms + KILL_MARGIN_MS
                 if down_ms <= at_ms and not settled:
                     start = min(start, down_ms - KILL_MARGIN_MS)
-            spans.append((start, at_ms))
+            # What is written while it dies goes into a port that nobody reads any more.
+            openings = self.openings.get(source, [])
+            reopened = next((ms for ms in openings if ms > at_ms), at_ms + OPEN_FOR_MS)
+            spans.append((start, reopened))
         return sorted(spans)
 
     def died_after(self, at_ms: int) -> bool:

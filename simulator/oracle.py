@@ -10,10 +10,9 @@ heard for a while. Trouble codes are judged in `dtc_oracle`.
 from __future__ import annotations
 
 import bisect
-import math
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
 
+from simulator.alternatives import Others, same, within, written
 from simulator.delivered import Delivered
 from simulator.dtc_oracle import FaultEvent, judge_fault_events
 from simulator.emission import Scalar
@@ -25,12 +24,8 @@ from simulator.verdict import Verdict
 
 SLACK_MS = 1_000
 """A value may be captured this much before or after it was written."""
-
-
-SETTLED_MS = 5_000
-"""A reader that has heard the better sender for this long has no use for another one."""
-PAUSE_MS = 3_000
-"""Of a sender that is said to be heard; all that have an alternative speak within 2 s."""
+HEARD_ON_MS = 2_000
+"""Within this a driver has stated again what thinning held back, and a commit has taken it."""
 
 
 def judge(
@@ -54,6 +49,9 @@ def judge(
     for values in by_signal.values():
         values.sort(key=lambda v: v.at_ms)
     deaf = {source: ledger.deaf(source) for source in {key[0] for key in ledger.runs}}
+    ended: dict[str, int] = {}
+    for (source, _), runs in ledger.runs.items():
+        ended[source] = max(ended.get(source, 0), *(run.last_ms for run in runs))
     _judge_fixes(ledger, by_signal, deaf, slack_ms, verdict)
     if events is not None:
         judge_fault_events(ledger, events, deaf, slack_ms, verdict)
@@ -69,7 +67,9 @@ def judge(
         if spec.keep == "change":
             _judge_changes(source, spec, runs, values, slack_ms, verdict)
         elif spec.keep == "sampled":
-            _judge_intervals(source, spec, runs, values, zero_ms, late_ms, verdict)
+            others = Others(ledger, source, signal)
+            judged = _intervals(spec, runs, zero_ms, ended[source])
+            _judge_intervals(source, spec, runs, values, others, judged, zero_ms, late_ms, verdict)
     for (source, signal), values in sorted(by_signal.items()):
         if source in deaf:
             _judge_inventions(ledger, source, signal, values, slack_ms, verdict)
@@ -94,10 +94,6 @@ def _split(runs: Iterable[Run], deaf: list[tuple[int, int]]) -> Iterator[Run]:
             yield Run(at_ms, run.last_ms, run.value, True)
 
 
-def _in(spans: list[tuple[int, int]], at_ms: int) -> bool:
-    return any(start <= at_ms <= end for start, end in spans)
-
-
 def _judge_fixes(
     ledger: Ledger,
     by_signal: Mapping[tuple[str, str], list[Delivered]],
@@ -114,7 +110,7 @@ def _judge_fixes(
             key = (round(float(value.value), 7), round(float(longitude), 7))
             free.setdefault(key, []).append(value.at_ms)
     for fix in ledger.fixes:
-        heard = fix.heard and not _in(deaf.get("gnss", []), fix.at_ms)
+        heard = fix.heard and not within(deaf.get("gnss", []), fix.at_ms)
         times = free.get((round(fix.latitude, 7), round(fix.longitude, 7)), [])
         match = next((t for t in times if abs(t - fix.at_ms) <= slack_ms), None)
         if match is not None:
@@ -157,7 +153,7 @@ def _judge_changes(
                 k
                 for k in range(used, len(values))
                 if values[k].at_ms <= last_ms + slack_ms
-                and _same(values[k].value, run.value, spec.tolerance)
+                and same(values[k].value, run.value, spec.tolerance)
             ),
             None,
         )
@@ -168,33 +164,51 @@ def _judge_changes(
         )
 
 
+def _intervals(spec: Expectation, runs: list[Run], zero_ms: int, ended_ms: int) -> list[int]:
+    """Numbers of the intervals that are facts: heard in their first half, and on from there.
+
+    What thinning held back comes again within a second: a reader that is killed before that, or
+    whose wire ends, owes nothing yet. `ended_ms`: when the source wrote last.
+    """
+    interval_ms = round(spec.interval_s * 1000)
+    unheard = [(run.first_ms, run.last_ms) for run in runs if not run.heard]
+    found = set()
+    for run in runs:
+        if not run.heard:
+            continue
+        first = max(0, (run.first_ms - zero_ms) // interval_ms)
+        for k in range(first, (run.last_ms - zero_ms) // interval_ms + 1):
+            start_ms = zero_ms + k * interval_ms
+            heard_ms = max(run.first_ms, start_ms)
+            until_ms = min(start_ms + interval_ms, heard_ms + HEARD_ON_MS)
+            if heard_ms >= start_ms + interval_ms // 2 or ended_ms < until_ms:
+                continue
+            after = bisect.bisect_left(unheard, (heard_ms, 0))
+            if after == len(unheard) or unheard[after][0] >= until_ms:
+                found.add(k)
+    return sorted(found)
+
+
 def _judge_intervals(
     source: str,
     spec: Expectation,
     runs: list[Run],
     values: list[Delivered],
+    others: Others,
+    judged: list[int],
     zero_ms: int,
     late_ms: int,
     verdict: Verdict,
 ) -> None:
-    """In each interval the newest delivered value is one that stood there, or just before."""
+    """In each interval the newest delivered value is one that stood there, or just before.
+
+    One that another sender wrote there will do where it was to be believed.
+    """
     interval_ms = round(spec.interval_s * 1000)
     tolerance = spec.deadband + 0.5 * spec.step + spec.tolerance + 1e-9
     times = [v.at_ms for v in values]
-    heard = sorted(
-        {
-            k
-            for run in runs
-            if run.heard
-            for k in range(
-                max(0, (run.first_ms - zero_ms) // interval_ms),
-                (run.last_ms - zero_ms) // interval_ms + 1,
-            )
-            if run.first_ms - zero_ms < k * interval_ms + interval_ms // 2
-        }
-    )
     begins = [run.first_ms for run in runs]
-    for k in heard:
+    for k in judged:
         start_ms, end_ms = zero_ms + k * interval_ms, zero_ms + (k + 1) * interval_ms
         newest = bisect.bisect_left(times, end_ms) - 1
         oldest_ms = start_ms - interval_ms - late_ms
@@ -205,6 +219,8 @@ def _judge_intervals(
             for run in runs[low:high]
             if run.last_ms >= oldest_ms
         )
+        if not met and newest >= 0 and values[newest].at_ms >= oldest_ms:
+            met = others.believable(values[newest], SLACK_MS + late_ms, tolerance)
         shown = values[newest].value if newest >= 0 else None
         verdict.fact(
             source, met, f"{spec.path} in second {k * spec.interval_s:g}, newest {shown!r}"
@@ -220,8 +236,7 @@ def _judge_inventions(
     verdict: Verdict,
 ) -> None:
     runs = ledger.runs.get((source, signal), [])
-    others = ledger.alternatives.get((source, signal), [])
-    settled = _settled(runs, ledger.openings.get(source, [])) if others else []
+    others = Others(ledger, source, signal)
     spec = BY_SIGNAL.get((source, signal))
     tolerance = spec.tolerance if spec is not None else 0.0
     seen: dict[tuple[int, Scalar], tuple[str, int]] = {}
@@ -231,49 +246,10 @@ def _judge_inventions(
         if twin != value.seq:
             verdict.invent(source, f"{at}, also number {twin[1]}")
             continue
-        if _written(runs, value, slack_ms, tolerance):
+        if written(runs, value, slack_ms, tolerance):
             continue
-        if _in(settled, value.at_ms) or not _written(others, value, slack_ms, tolerance):
+        if not others.believable(value, slack_ms, tolerance):
             verdict.invent(source, at)
-
-
-def _written(runs: list[Run], value: Delivered, slack_ms: int, tolerance: float) -> bool:
-    """Whether it stood on the wire within `slack_ms` of its capture."""
-    high = bisect.bisect_right(runs, value.at_ms + slack_ms, key=lambda run: run.first_ms)
-    for run in reversed(runs[:high]):
-        if run.last_ms < value.at_ms - slack_ms:
-            return False
-        if _same(run.value, value.value, tolerance):
-            return True
-    return False
-
-
-def _settled(runs: Iterable[Run], openings: Iterable[int]) -> list[tuple[int, int]]:
-    """Spans in which one reader had heard a signal without a pause for SETTLED_MS.
-
-    `openings`: when the port was opened, by a reader that knew nothing yet.
-    """
-    spans: list[tuple[int, int]] = []
-    for run in runs:
-        if not run.heard:
-            continue
-        if spans and run.first_ms - spans[-1][1] <= PAUSE_MS:
-            spans[-1] = (spans[-1][0], run.last_ms)
-        else:
-            spans.append((run.first_ms, run.last_ms))
-    settled: list[tuple[int, int]] = []
-    for start_ms, end_ms in spans:
-        news = sorted({start_ms, *(at for at in openings if start_ms < at <= end_ms)})
-        for new_ms, until_ms in pairwise([*news, end_ms + 1]):
-            if new_ms + SETTLED_MS < until_ms:
-                settled.append((new_ms + SETTLED_MS, until_ms - 1))
-    return settled
-
-
-def _same(a: Scalar, b: Scalar, tolerance: float) -> bool:
-    if isinstance(a, str) or isinstance(b, str):
-        return a == b
-    return math.isclose(a, b, rel_tol=1e-12, abs_tol=max(1e-9, tolerance))
 
 
 def _near(a: Scalar, b: Scalar, tolerance: float) -> bool:

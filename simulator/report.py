@@ -105,6 +105,10 @@ class CloudLedger:
         return total
 
 
+MAX_LATE_MS = 1_000
+"""Beyond this a machine is too slow to judge anything, and the run fails."""
+
+
 def percentile(ordered: list[int], share: float) -> int | None:
     """The value below which `share` of the sorted values lie; None where there are none."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
@@ -123,7 +127,10 @@ def make(
     """The report as a JSON-able mapping. `judged` False: missing and invented are null."""
     verdict = Verdict()
     if judged:
-        verdict = judge(ledger, cloud.delivered(), zero_ms, events=cloud.fault_events())
+        # Who is kept from writing in time cannot ask that others read in time.
+        late_ms = min(ledger.stalled_ms, MAX_LATE_MS)
+        events = cloud.fault_events()
+        verdict = judge(ledger, cloud.delivered(), zero_ms, events=events, late_ms=late_ms)
     latencies = cloud.latencies_ms()
     counted = {s: n for s, n in verdict.missing.items() if s not in not_judged}
     invented = {s: n for s, n in verdict.invented.items() if s not in not_judged}
@@ -148,6 +155,7 @@ def make(
         "emissions": ledger.emissions,
         "written": ledger.written,
         "dropped_on_wire": ledger.dropped,
+        "stalled_ms": ledger.stalled_ms,
         "signals": cloud.signals(),
         "examples": verdict.examples,
     }

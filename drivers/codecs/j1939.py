@@ -141,8 +141,9 @@ class Transport:
     without a CTS. A CTS or an acknowledgement that does not fit what came ends the session, as do
     an abort by either side and a silence beyond T2. Feed each TP.CM and TP.DT frame in order.
 
-    What cannot be told apart: a session whose announcement was lost, begun by the same sender
-    for the same receiver within the limit, where no packet of the one before it had come.
+    What cannot be told apart: where a session of a sender lost its last packets, and its next one
+    within the limit lost the announcement and just the packets that had come of the one before,
+    what came of both fits together. T1 is longer than the pause between two broadcasts may be.
     """
 
     def __init__(self, max_sessions: int = MAX_SESSIONS) -> None:

@@ -12,9 +12,12 @@ class LeftOut:
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
+        self.seen = False
+        """Whether any frame came, of whatever kind."""
 
     def takes(self, frame: LoggedFrame) -> bool:
         """Whether `frame` is none for J1939: only data frames of classic CAN with 29 bits are."""
+        self.seen = True
         if frame.extended and not (frame.remote or frame.fd or frame.error):
             return False
         if frame.error:

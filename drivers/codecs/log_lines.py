@@ -71,10 +71,14 @@ def lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
                 yield number, text, len(text) < len(line)
 
 
+class Damaged(ValueError):
+    """Some lines of a log are no frames; all others were given."""
+
+
 def frames(path: Path, parse: Parser) -> Iterator[LoggedFrame]:
     """What `parse` makes of the lines of a log, in order; lines that begin with `#` are skipped.
 
-    A damaged line costs its own frame only: the others are given, then ValueError is raised with
+    A damaged line costs its own frame only: the others are given, then Damaged is raised with
     the file, the first such line and how many there are. A last line without an end counts where
     nothing can be missing from it. Unreadable and more than MOST_DAMAGED lines end it at once.
     """
@@ -100,7 +104,7 @@ def frames(path: Path, parse: Parser) -> Iterator[LoggedFrame]:
             yield frame
     if damaged:
         rest = "all other lines were read"
-        raise ValueError(f"{first} ({damaged} damaged lines, {rest})" if damaged > 1 else first)
+        raise Damaged(f"{first} ({damaged} damaged lines, {rest})" if damaged > 1 else first)
 
 
 def _whole(parse: Parser, text: bytes, frame: LoggedFrame | None) -> bool:

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from agent.sdk import Group, Scalar, State
 from drivers.fms_j1939.guards import Guard, Step
+from drivers.fms_j1939.pgn import Pgn
 from drivers.fms_j1939.senders import Belief, Claim, Voice, rank
-from drivers.fms_j1939.spn import Pgn, Reading, Spn
+from drivers.fms_j1939.spn import Reading, Spn
 
 
 class Statement(NamedTuple):

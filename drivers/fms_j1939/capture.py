@@ -9,12 +9,18 @@ from pathlib import Path
 from drivers.codecs import can_log
 from drivers.codecs.j1939 import TP_CM, TP_DT, Transport, split_id
 from drivers.codecs.left_out import LeftOut
+from drivers.codecs.log_lines import Damaged
+from drivers.codecs.logged_frame import LoggedFrame
 from drivers.fms_j1939 import dm1
 from drivers.fms_j1939.dm1 import DM1
 from drivers.fms_j1939.driver_ids import Identity
 from drivers.fms_j1939.dtc_signals import DTC
-from drivers.fms_j1939.spn import Pgn, Reading, Shape
+from drivers.fms_j1939.pgn import Pgn
+from drivers.fms_j1939.spn import Reading, Shape
 from drivers.fms_j1939.table import parameter_groups
+
+_MAX_INTERFACES = 64
+"""Buses in one log; more names than that are noise, and all are learnt anew."""
 
 PLAIN_VARIABLE = "BRAIN_DECODE_DRIVER_ID"
 """Set to `plain`, `decode` shows the drivers' cards; else pseudonyms with a key of the run."""
@@ -26,19 +32,34 @@ def decode(path: Path) -> Generator[Mapping[str, object], None, str]:
     `value` is in the `unit` of the standard; `signal_value` and `signal_unit` come where the signal
     has another. `state` follows the raw class alone; a value beyond its plausible limits has
     `plausible` False. `spn` is None where the standard's number is not known, `signal` where the
-    parameter is none. A message of several packets has the stamp of its last one. Raises ValueError
-    with file and line where the log is damaged.
+    parameter is none. A message of several packets has the stamp of its last one. A damaged line
+    among others is one frame less, and told in what is returned. Raises ValueError with file and
+    place where no line is a frame, or where what follows cannot be read.
     """
     plain = os.environ.get(PLAIN_VARIABLE) == "plain"
     pgns = parameter_groups(electric=True, identity=Identity("plain" if plain else "pseudonym"))
+    left_out = LeftOut()
+    try:
+        yield from _messages(can_log.read(path), pgns, left_out)
+    except Damaged as error:
+        if not left_out.seen:
+            raise
+        return "; ".join(filter(None, (left_out.note(), str(error).removeprefix(f"{path}:"))))
+    return left_out.note()
+
+
+def _messages(
+    frames: Iterator[LoggedFrame], pgns: Mapping[int, Pgn], left_out: LeftOut
+) -> Iterator[Mapping[str, object]]:
     # Two buses in one log have sessions of their own.
     transports: dict[str, Transport] = {}
-    left_out = LeftOut()
-    for frame in can_log.read(path):
+    for frame in frames:
         if left_out.takes(frame):
             continue
         identifier = split_id(frame.can_id)
         if identifier.pgn in (TP_CM, TP_DT):
+            if len(transports) >= _MAX_INTERFACES and frame.interface not in transports:
+                transports.clear()
             transport = transports.setdefault(frame.interface, Transport())
             message = transport.feed(frame.t, identifier, frame.payload)
             if message is not None and message.pgn in pgns:
@@ -49,7 +70,6 @@ def decode(path: Path) -> Generator[Mapping[str, object], None, str]:
             yield from trouble_codes(frame.t, identifier.sa, frame.payload)
         elif identifier.pgn in pgns:
             yield from readings(frame.t, pgns[identifier.pgn], identifier.sa, frame.payload)
-    return left_out.note()
 
 
 def readings(t: float, pgn: Pgn, sa: int, payload: bytes) -> Iterator[dict[str, object]]:
@@ -60,7 +80,7 @@ def readings(t: float, pgn: Pgn, sa: int, payload: bytes) -> Iterator[dict[str, 
         if reading.spn.shape is Shape.WHOLE and line is not None:
             # A signal of the whole message is shown with the parameter that it begins with.
             line |= {"signal": reading.path} | _stated(reading)
-            if reading.stated is None:
+            if reading.stated is None and line["value"] is not None:
                 line["plausible"] = False
             continue
         if line is not None:

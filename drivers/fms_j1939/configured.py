@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.sdk import Group, paths
 from drivers.fms_j1939 import table
 from drivers.fms_j1939.driver_ids import Identity
-from drivers.fms_j1939.spn import Pgn
+from drivers.fms_j1939.pgn import Pgn
 
 
 def parameter_groups(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -26,11 +25,13 @@ from drivers.fms_j1939.bus import Bus, Condition
 from drivers.fms_j1939.configured import parameter_groups
 from drivers.fms_j1939.driver_ids import Identity
 from drivers.fms_j1939.dynamics import Dynamics
+from drivers.fms_j1939.guards import GUARDS, odometer_from
 from drivers.fms_j1939.load import Meter
+from drivers.fms_j1939.odometer_memory import ODOMETER, OdometerMemory
+from drivers.fms_j1939.pgn import Pgn
 from drivers.fms_j1939.raw_ring import RawRing
 from drivers.fms_j1939.receiver import Receiver, Statement
 from drivers.fms_j1939.slcan import SlcanBus
-from drivers.fms_j1939.spn import Pgn
 from drivers.fms_j1939.status import BUS, SILENCE_MS, Silence, Status
 from drivers.fms_j1939.table import GROUPS, declared
 
@@ -176,17 +177,25 @@ class FmsJ1939(Driver[FmsConfig]):
         self._identity.keep_in(ctx.workdir)
         self._workdir = ctx.workdir
         self._stopped.clear()
-        receiver = Receiver(self.config.prefer, pgns=self._pgns, dynamics=self._dynamics)
+        memory = OdometerMemory(ctx.workdir)
+        guards = dict(GUARDS)
+        if memory.last_m is not None:
+            guards[ODOMETER] = odometer_from(memory.last_m)
+        receiver = Receiver(
+            self.config.prefer, pgns=self._pgns, guards=guards, dynamics=self._dynamics
+        )
         with self._open(self._raw) as bus:
             try:
-                self._listen(ctx, bus, receiver)
+                self._listen(ctx, bus, receiver, memory)
             except DeviceUnavailable:
                 _emit(ctx, boottime_ms(), receiver.gone())
                 raise
+            finally:
+                memory.keep()
         # A recording goes on where the device is only away for a while.
         self._stopped.set()
 
-    def _listen(self, ctx: Context, bus: Bus, receiver: Receiver) -> None:
+    def _listen(self, ctx: Context, bus: Bus, receiver: Receiver, memory: OdometerMemory) -> None:
         meter = Meter(self.config.bitrate)
         meter.see(bus.condition().traffic)
         status = Status(receiver, meter, self._dynamics.addresses)
@@ -194,6 +203,7 @@ class FmsJ1939(Driver[FmsConfig]):
         while ctx.running():
             for at_ms, statements in bus.receive(receiver, _WAIT_S):
                 _emit(ctx, at_ms, statements)
+                memory.see(statements, at_ms)
             now_ms = boottime_ms()
             _emit(ctx, now_ms, receiver.missing(now_ms))
             self._dynamics.emit(ctx, now_ms)
@@ -213,7 +223,7 @@ class FmsJ1939(Driver[FmsConfig]):
         if self._workdir is None:
             raise ValueError(f"{self._name} was not opened yet: there is nothing to write")
         folder = self._workdir / recording.FOLDER
-        interface = re.sub(r"[^\w.]+", "_", Path(self.config.channel).name) or "can0"
+        interface = self.config.channel if self.config.interface == "socketcan" else "can0"
         if verb == "dump":
             return recording.dump(self._raw, folder, interface, args)
         if verb == "record":

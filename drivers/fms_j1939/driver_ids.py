@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from agent.sdk import State
+from drivers.fms_j1939.pgn import Pgn
 from drivers.fms_j1939.raw_classes import text_state
-from drivers.fms_j1939.spn import Pgn, Reading, Spn
+from drivers.fms_j1939.spn import Reading, Spn
 
 log = logging.getLogger(__name__)
 

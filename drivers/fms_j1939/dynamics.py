@@ -8,7 +8,7 @@ from drivers.fms_j1939.buckets import Bucket
 from drivers.fms_j1939.dm1 import DM1
 from drivers.fms_j1939.dtc_signals import DTC_GROUP, DTC_STATE
 from drivers.fms_j1939.dtcs import SILENCE_MS, ActiveDtcs
-from drivers.fms_j1939.spn import Pgn
+from drivers.fms_j1939.pgn import Pgn
 
 WATCHED = frozenset({DM1, ADDRESS_CLAIMED})
 """PGNs that are no parameter groups of signals and yet are listened to."""

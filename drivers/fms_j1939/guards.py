@@ -13,6 +13,9 @@ from typing import NamedTuple
 CONFIRM_MS = 60_000
 """A jump is believed after this long without another one: workshop change, clock set right."""
 
+REPLACED_MS = 1_800_000
+"""An odometer below that of the run before is believed after this long."""
+
 # No bus drives 162 km/h. The slack is one count of SPN 245 (125 m) and what a late frame hides.
 _FASTEST_M_PER_MS = 0.045
 _ODOMETER_SLACK_M = 200.0
@@ -66,6 +69,33 @@ def odometer(course: Course, now: Point) -> tuple[Course, bool]:
     if now.value > 0 and now.at_ms - course.since_ms >= CONFIRM_MS:
         return Course(now), True
     return Course(course.believed, now, course.since_ms), False
+
+
+def odometer_from(last_m: float) -> Step:
+    """An odometer of which `last_m` was believed in the run before.
+
+    A first value below it is no value until its sender has stayed with it for `REPLACED_MS`: a
+    cluster that wakes up, or the odometer that a workshop put in. A first one above is believed.
+    """
+
+    def step(course: Course, now: Point) -> tuple[Course, bool]:
+        if course.believed is not None:
+            return odometer(course, now)
+        if now.value >= last_m:
+            return odometer(Course(), now)
+        before = course.doubted
+        stays = (
+            before is not None
+            and 0
+            <= now.value - before.value
+            <= _ODOMETER_SLACK_M + (now.at_ms - before.at_ms) * _FASTEST_M_PER_MS
+        )
+        since_ms = course.since_ms if stays else now.at_ms
+        if now.value > 0 and now.at_ms - since_ms >= REPLACED_MS:
+            return Course(now), True
+        return Course(None, now, since_ms), False
+
+    return step
 
 
 def clock(course: Course, now: Point) -> tuple[Course, bool]:

@@ -41,14 +41,16 @@ class _Session:
     personal: bool
     packets: int
     until_ms: int
+    expected: int = 1
 
 
 class Mask:
     """Masks the frames of one bus, in order of time.
 
     Packets of several-packet messages are masked where the message is personal, proprietary or for
-    diagnostics, and where its announcement was not seen. An announcement that comes while packets
-    of a personal message are due does not unmask them: it may be a lie.
+    diagnostics, where its announcement was not seen, and where a packet is not the next one: it may
+    be of a message whose announcement was lost. An announcement that comes while packets of a
+    personal message are due does not unmask them: it may be a lie.
     """
 
     def __init__(self) -> None:
@@ -88,9 +90,11 @@ class Mask:
         session = self._sessions.get((sa, da))
         if session is None or at_ms > session.until_ms:
             return _text(frame, 1)
+        if not frame.payload or frame.payload[0] != session.expected:
+            session.personal = True
         session.until_ms = at_ms + _SESSION_MS
-        session.packets -= 1
-        if session.packets <= 0:
+        session.expected += 1
+        if session.expected > session.packets:
             del self._sessions[sa, da]
         return _text(frame, 1) if session.personal else frame
 

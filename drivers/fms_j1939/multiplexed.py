@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from agent.sdk import Datatype, Scalar, Signal, State
+from drivers.fms_j1939.pgn import Composer, Pgn
 from drivers.fms_j1939.raw_classes import raw_state
-from drivers.fms_j1939.spn import Composer, Pgn, Reading, Spn
+from drivers.fms_j1939.spn import Reading, Spn
 
 _ROWS = 8
 _COMPONENTS = 16

@@ -16,8 +16,8 @@ from drivers.fms_j1939.beliefs import Beliefs, Statement
 from drivers.fms_j1939.dynamics import WATCHED, Dynamics
 from drivers.fms_j1939.frames import HEX_DIGITS, Frame, parse
 from drivers.fms_j1939.guards import GUARDS, Step
+from drivers.fms_j1939.pgn import Pgn
 from drivers.fms_j1939.senders import Voice
-from drivers.fms_j1939.spn import Pgn
 from drivers.fms_j1939.staleness import Staleness
 from drivers.fms_j1939.table import PGNS
 from drivers.fms_j1939.voices import Voices

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drivers.fms_j1939.spn import TEXTS, Pgn, Reading
+from drivers.fms_j1939.pgn import Pgn
+from drivers.fms_j1939.spn import TEXTS, Reading
 
 
 class Rereading:

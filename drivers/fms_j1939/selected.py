@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from drivers.fms_j1939.spn import TEXTS, Pgn, Reading, Spn
+from drivers.fms_j1939.pgn import Pgn
+from drivers.fms_j1939.spn import TEXTS, Reading, Spn
 
 
 class Selected(Pgn):

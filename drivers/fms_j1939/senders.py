@@ -17,8 +17,9 @@ from collections.abc import Sequence
 
 from agent.sdk import Group
 from drivers.fms_j1939.guards import Guard
+from drivers.fms_j1939.pgn import Composer, Pgn
 from drivers.fms_j1939.rereading import Rereading
-from drivers.fms_j1939.spn import Composer, Pgn, Reading
+from drivers.fms_j1939.spn import Reading
 from drivers.fms_j1939.staleness import slow_limit_ms
 
 HOLD_MS = 3_000

@@ -13,8 +13,8 @@ from agent.sdk import Group
 from drivers.fms_j1939 import rows
 from drivers.fms_j1939.driver_ids import DriverIds, Identity
 from drivers.fms_j1939.multiplexed import Axles, Services
+from drivers.fms_j1939.pgn import Pgn
 from drivers.fms_j1939.selected import Selected
-from drivers.fms_j1939.spn import Pgn
 from drivers.fms_j1939.telltales import Telltales
 from drivers.fms_j1939.vehicle_clock import Clock
 

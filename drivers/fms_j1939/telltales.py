@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.sdk import State
-from drivers.fms_j1939.spn import Pgn, Reading, Shape, Spn
+from drivers.fms_j1939.pgn import Pgn
+from drivers.fms_j1939.spn import Reading, Shape, Spn
 
 _DATA = Path(__file__).with_name("telltales.toml")
 _A_BLOCK = 15

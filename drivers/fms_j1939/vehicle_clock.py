@@ -9,7 +9,8 @@ import math
 from datetime import UTC, datetime, timedelta
 
 from agent.sdk import State
-from drivers.fms_j1939.spn import Pgn, Reading, Spn
+from drivers.fms_j1939.pgn import Pgn
+from drivers.fms_j1939.spn import Reading, Spn
 
 FIRST_YEAR = 2020
 """No clock that is right says less: the agent is younger, recordings that it replays may not be."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from drivers.fms_j1939.beliefs import Beliefs
+from drivers.fms_j1939.pgn import Pgn
 from drivers.fms_j1939.senders import Voice
-from drivers.fms_j1939.spn import Pgn
 from drivers.fms_j1939.staleness import limit_ms
 
 MAX_VOICES = 128

@@ -57,6 +57,8 @@ class Wire:
         self._heard: list[Heard] = []
         self._lock = threading.Lock()
         self._open_since: int | None = None
+        self.stalled_ms = 0
+        """Longest time that the machine kept this device from being served, beyond a tick."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"wire-{source}", daemon=True)
 
@@ -107,7 +109,11 @@ class Wire:
         return self._open_since is not None
 
     def _run(self) -> None:
+        served = time.monotonic()
         while not self._stop.is_set():
+            now = time.monotonic()
+            self.stalled_ms = max(self.stalled_ms, round((now - served - TICK_S) * 1000))
+            served = now
             self._watch()
             self._move(time.monotonic())
             if self._connected():

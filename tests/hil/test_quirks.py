@@ -14,6 +14,7 @@ DOOR = "Vehicle.Bus.Door1.IsOpen"
 YEAR_2027_MS = 1_798_761_600_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quirk", NAMES)
 def test_a_quirk_of_real_buses(simulate: Simulate, quirk: str) -> None:
     # By then the cluster has woken up; trouble codes come in packets from second 32 on.

@@ -94,7 +94,7 @@ def running(place: Place) -> Iterator[Place]:
 
     def connected() -> bool:
         done = place.brain("status", "--json")
-        status = json.loads(done.stdout) if done.returncode in (0, 1) else {}
+        status = json.loads(done.stdout or "{}") if done.returncode in (0, 1) else {}
         return bool(status.get("drivers", {}).get("dev", {}).get("records"))
 
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.hil.conftest import Outcome, Simulate
 from tests.simulator.feeds import feed
 
@@ -36,6 +38,7 @@ def test_an_electric_bus(simulate: Simulate) -> None:
     assert not any(".CombustionEngine." in path for path in shown)
 
 
+@pytest.mark.slow
 def test_an_electric_bus_whose_driver_is_killed(simulate: Simulate) -> None:
     simulate(
         *("--duration", "30", "--seed", "3", "--vehicle", "electric"),

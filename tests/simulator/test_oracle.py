@@ -68,7 +68,8 @@ def test_a_whole_delivery_is_right() -> None:
     verdict = verdict_without()
     assert verdict.missing == {"gnss": 0, "fms": 0}, verdict.examples
     assert verdict.invented == {}, verdict.examples
-    assert verdict.facts == {"gnss": 30, "fms": 30 + 7}
+    # The last second begins, and nothing shows whether it would have been heard out.
+    assert verdict.facts == {"gnss": 30, "fms": 29 + 7}
     assert verdict.unheard == 0
 
 
@@ -136,8 +137,32 @@ def test_what_was_said_just_before_a_kill_is_not_judged() -> None:
     ledger = world(entries)
     ledger.kills.append(("fms", ZERO_MS + 7_500))
     verdict = judge(ledger, [], ZERO_MS)
-    # Seconds 6 and 7 are unheard; 8 and 9 differ from what was heard last.
-    assert verdict.facts == {"fms": 8} and verdict.missing == {"fms": 8}
+    # Seconds 6 to 8 are unheard; 9 says what was heard last.
+    assert verdict.facts == {"fms": 6} and verdict.missing == {"fms": 6}
+
+
+def test_what_is_said_to_a_reader_that_dies_is_not_judged() -> None:
+    """Until the port is open anew: what was written before that nobody reads."""
+    opened, reopened = ZERO_MS - 60_000, ZERO_MS + 9_200
+    entries = [heard(s, "fms", (BRAKE, s % 2 == 0)) for s in range(10)]
+    entries += [
+        Heard(entry.emission, entry.written_boottime_ms, reopened)
+        for entry in (heard(s, "fms", (BRAKE, s % 2 == 0)) for s in range(11, 14))
+    ]
+    ledger = world(entries)
+    assert ledger.openings["fms"] == [opened, reopened]
+    ledger.kills.append(("fms", ZERO_MS + 7_500))
+    assert ledger.deaf("fms") == [(ZERO_MS + 5_500, reopened)]
+
+
+def test_an_interval_that_is_not_heard_out_is_no_fact() -> None:
+    """What thinning held back would have come again within a second."""
+    entries = [heard(s / 10, "fms", (SPEED, 30.0 + s)) for s in range(51)]
+    ledger = world(entries)
+    assert judge(ledger, [], ZERO_MS).facts == {"fms": 5}
+    ledger.kills.append(("fms", ZERO_MS + 4_900))
+    # Heard until second 2.9.
+    assert judge(ledger, [], ZERO_MS).facts == {"fms": 2}
 
 
 def test_a_kill_while_the_coordinator_was_down_takes_the_ring_along() -> None:
@@ -145,9 +170,9 @@ def test_a_kill_while_the_coordinator_was_down_takes_the_ring_along() -> None:
     ledger = world(entries)
     ledger.outages.append((ZERO_MS + 5_000, ZERO_MS + 9_000))
     ledger.kills.append(("fms", ZERO_MS + 10_500))
-    assert ledger.deaf("fms") == [(ZERO_MS + 3_000, ZERO_MS + 10_500)]
+    assert ledger.deaf("fms") == [(ZERO_MS + 3_000, ZERO_MS + 11_500)]
     ledger.kills[:] = [("fms", ZERO_MS + 11_500)]
-    assert ledger.deaf("fms") == [(ZERO_MS + 9_500, ZERO_MS + 11_500)]
+    assert ledger.deaf("fms") == [(ZERO_MS + 9_500, ZERO_MS + 12_500)]
 
 
 ODOMETER = "Vehicle.TraveledDistance"
@@ -253,3 +278,20 @@ def test_pseudonyms_stand_for_one_driver_each(
     verdict = judge(ledger, arrived, ZERO_MS)
     assert verdict.missing == {"fms": missing}, verdict.examples
     assert sum(verdict.invented.values()) == invented, verdict.examples
+
+
+@pytest.mark.parametrize(("settled", "missing"), [(False, 0), (True, 1)])
+def test_what_another_sender_says_meets_an_interval_while_it_is_to_be_believed(
+    settled: bool, missing: int
+) -> None:
+    """The better sender is back from second 10, or has been there all the time."""
+    opened = ZERO_MS - 60_000
+    entries = []
+    for second in range(15):
+        writings = ((ODOMETER, 1_000.0),) if settled or second >= 10 else ()
+        coarse = ((ODOMETER, 990.0),)
+        emission = Emission("fms", second, b"x\r", writings, alternatives=coarse)
+        entries.append(Heard(emission, ZERO_MS + second * 1_000, opened))
+    arrived = [value(0.1, "fms", ODOMETER, 1_000.0)] if settled else []
+    verdict = judge(world(entries), [*arrived, value(10.5, "fms", ODOMETER, 990.0)], ZERO_MS)
+    assert verdict.missing.get("fms", 0) == missing, verdict.examples

@@ -103,7 +103,8 @@ def test_a_log_that_was_cut_off_is_told_and_nothing_whole_is_lost(
     # ASC ends with a line that is no frame, BLF with a zlib checksum, MF4 with tables.
     path.write_bytes(data[: {"asc": -20, "mf4": -len(data) // 2}.get(kind, -4)])
     done = decode(path)
-    assert done.returncode == 2
+    # Of a log of lines all other frames are there; of the others nobody knows what is gone.
+    assert done.returncode == (2 if kind in ("blf", "mf4") else 0)
     assert done.stderr.startswith(f"{path}:") and done.stderr.count("\n") == 1
     if kind != "mf4":
         assert '"spn":84' in done.stdout

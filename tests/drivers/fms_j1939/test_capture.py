@@ -69,6 +69,21 @@ def test_two_buses_in_one_log_do_not_mix(tmp_path: Path) -> None:
     assert decode(tmp_path, *mixed) == []
 
 
-def test_a_corrupt_line_names_file_and_line(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"x\.log:2: expected a line like"):
-        decode(tmp_path, "(1.0) can0 123#00", "(1.0) can0 18FEF1")
+def test_a_corrupt_line_costs_itself_and_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("(1.0) can0 123#00\n(1.0) can0 18FEF1\n(1.0) can0 18FEF117#FF0032FFFFFFFFFF\n")
+    found = FmsJ1939.decode(path)
+    lines = []
+    while True:
+        try:
+            lines.append(next(found))
+        except StopIteration as end:
+            told = end.value
+            break
+    assert [line["value"] for line in lines if line["spn"] == 84] == [50.0]
+    assert "1 11-bit frame" in told and "2: expected a line like" in told
+
+
+def test_a_log_without_one_frame_names_file_and_line(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"x\.log:1: "):
+        decode(tmp_path, "(1.0) can0 18FEF1")

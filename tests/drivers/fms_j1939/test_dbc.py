@@ -16,7 +16,7 @@ from agent.sdk import State
 from drivers.fms_j1939 import compiled, dbc
 from drivers.fms_j1939.configured import parameter_groups
 from drivers.fms_j1939.driver_ids import Identity
-from drivers.fms_j1939.spn import Pgn
+from drivers.fms_j1939.pgn import Pgn
 
 HEAD = 'VERSION ""\nNS_ :\nBS_:\nBU_: X\n'
 # Priority 6, PGN 65301 (FF15), source address 0x21.

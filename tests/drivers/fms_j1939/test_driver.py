@@ -120,8 +120,9 @@ def test_the_package_has_no_word_for_transmitting() -> None:
             (path.name, call) for call in re.findall(r"\w+\.(?:send|sendall|write\w*)\(.*\)", text)
         }
     # The port of an SLCAN adaptor, for its three commands; a question to the kernel about a link;
-    # the files with the key of the pseudonyms and with a compiled DBC.
+    # the files with the key of the pseudonyms, the last odometer and a compiled DBC.
     assert said == {
+        ("odometer_memory.py", 'aside.write_text(f"{int(self._now_m)}\\n", encoding="ascii")'),
         ("driver_ids.py", "os.write(fd, key)"),
         ("dbc.py", 'part.write_text(text, encoding="utf-8")'),
         ("slcan.py", 'os.write(self._fd, b"C\\r")'),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from agent.sdk import State
 from drivers.fms_j1939 import capture
 from drivers.fms_j1939.driver_ids import Identity
-from drivers.fms_j1939.spn import Pgn
+from drivers.fms_j1939.pgn import Pgn
 from drivers.fms_j1939.table import parameter_groups
 
 DI = 65131

@@ -13,8 +13,9 @@ from drivers.fms_j1939 import can_raw
 from drivers.fms_j1939 import receiver as receiver_module
 from drivers.fms_j1939.frames import Frame, parse
 from drivers.fms_j1939.guards import GUARDS
+from drivers.fms_j1939.pgn import Composer
 from drivers.fms_j1939.receiver import REPEAT_MS, Receiver
-from drivers.fms_j1939.spn import Composer, Reading
+from drivers.fms_j1939.spn import Reading
 from drivers.fms_j1939.table import PGNS
 
 SIGNALS = {

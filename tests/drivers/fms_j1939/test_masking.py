@@ -87,6 +87,14 @@ def test_packets_whose_announcement_was_not_seen() -> None:
         assert set(one.payload[1:]) <= set(b"X *\xff")
 
 
+def test_packets_that_do_not_follow_may_be_of_another_message() -> None:
+    """The announcement of a card was lost while packets of another message were still due."""
+    other, card = several(DM1, bytes(28)), several(DI, CARD)
+    got = masked([*other[:3], *card[1:]])
+    assert b"D DF0" not in b"".join(one.payload for one in got)
+    assert masked(other) == other
+
+
 def test_a_false_announcement_unmasks_nothing() -> None:
     frames = several(DI, CARD)
     lie = several(DM1, bytes(35))[0]

@@ -12,7 +12,7 @@ from agent.sdk import State
 from drivers.fms_j1939 import overlay, table
 from drivers.fms_j1939.configured import parameter_groups
 from drivers.fms_j1939.driver_ids import Identity
-from drivers.fms_j1939.spn import Pgn
+from drivers.fms_j1939.pgn import Pgn
 
 AMB, CCVS1 = 65269, 65265
 

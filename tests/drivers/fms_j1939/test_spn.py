@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.sdk import Datatype, State
+from drivers.fms_j1939.pgn import Pgn
 from drivers.fms_j1939.raw_classes import raw_state
-from drivers.fms_j1939.spn import Pgn, Shape, Spn
+from drivers.fms_j1939.spn import Shape, Spn
 from drivers.fms_j1939.table import GROUPS, PGNS, parameter_groups
 
 NA = State.NOT_AVAILABLE

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from agent.sdk import State
-from drivers.fms_j1939.spn import Pgn, Shape, Spn
+from drivers.fms_j1939.pgn import Pgn
+from drivers.fms_j1939.spn import Shape, Spn
 from drivers.fms_j1939.table import parameter_groups
 
 NA = State.NOT_AVAILABLE
