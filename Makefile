@@ -18,8 +18,9 @@ SIMULATE ?= --duration $(DURATION) --seed 7 --fault no_network@20+15 --fault dri
 help:
 	@echo "make simulate   a simulated bus, its broker and its cloud end on this machine: $(DURATION) s, then the books"
 	@echo "make test       all tests that finish within minutes"
-	@echo "make test-long  simulated runs that take longer"
 	@echo "make faults     all fault tests of docs/faults.md, and faults-report.json"
+	@echo "make soak       random combinations of faults from a seed, MINUTES=$(MINUTES)"
+	@echo "make test-long  simulated runs that take longer"
 	@echo "make test-rig   all tests in a guest with a kernel of its own: power cuts, SocketCAN, systemd, 3G"
 	@echo "make rig-kernel a kernel for what Debian's lacks there: ISO-TP, V4L2, USB, GPIO, TPM"
 	@echo "make fuzz       a million inputs for the transport protocol of CAN and as many for NMEA"
@@ -83,7 +84,13 @@ packages:
 			{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq strace; } \
 				>/dev/null 2>&1 </dev/null || true; \
 		fi; }; \
-	for name in mosquitto strace; do command -v $$name >/dev/null || \
+	command -v faketime >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "Installing Debian's faketime (fault tests) ..."; \
+			{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq faketime; } \
+				>/dev/null 2>&1 </dev/null || true; \
+		fi; }; \
+	for name in mosquitto strace faketime; do command -v $$name >/dev/null || \
 		echo "$$name is missing: tests that need it are reported as not run. apt install $$name"; done
 
 # Two at a time, whole simulated runs four at a time: they mostly wait for real seconds to pass.
@@ -98,10 +105,18 @@ test: $(DEV) packages
 # Those that are too long for each change: one simulated run for each quirk, and more kills.
 test-long: $(DEV) packages
 	$(RUNS_AT_ONCE) -m slow tests --ignore=tests/cloud
+
 # Every fault that a plain Linux box can inject, and what became of every record: docs/faults.md.
 .PHONY: faults
 faults: $(DEV) packages
 	@BRAIN_FAULTS_ALL=1 BRAIN_FAULTS_REPORT=faults-report.json $(PYTEST) tests/faults
+
+# Random combinations of faults for some minutes; prints its seed. `make soak SEED=7` repeats one.
+MINUTES ?= 10
+SEED ?=
+.PHONY: soak
+soak: $(DEV) packages
+	@$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 # The guest with a kernel of its own: all of its tests, and what they found in rig-report.json.
 # CUTS: how many power cuts under load. 25 minutes on 2 cores; docs/rig.md.
@@ -128,8 +143,9 @@ docs: $(DEV)
 	$(BIN)/python docs/signals.py
 
 bench: $(DEV)
-	@for script in start receive_decode frame_stages raw_ring uplink_codec flash_bytes outbox_open throughput full_bus; do \
-		echo "== $$script"; $(BIN)/python benchmarks/$$script.py || exit 1; echo; done
+	@for script in start receive_decode frame_stages raw_ring uplink_codec flash_bytes outbox_open throughput \
+			full_bus bus_month day_offline against_gateway; do \
+		echo "== $$script"; $(BIN)/python -m benchmarks.$$script || exit 1; echo; done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -6,6 +6,7 @@ Needs nothing but the standard library: a driver's process reads its section wit
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from agent.config_problems import Problem, dotted, nearest
 from agent.config_text import KeyPath, locate, syntax_error
 
 DEFAULT_FILE = Path("/etc/brain/brain.toml")
+_SECRET = re.compile(r"(?i)(?:password|username|secret|token|credential)[a-z_]*")
+MAX_BYTES = 1 << 20
 DROP_INS = "conf.d"
 OVERLAY_KEY: KeyPath = ("vehicle", "overlay")
 PATH_KEYS: tuple[KeyPath, ...] = (
@@ -131,11 +134,16 @@ def _parse(tree: Tree, path: Path, contents: Mapping[Path, str]) -> Tree:
     part = Tree(path)
     line: int | None = None
     try:
-        text = contents[path] if path in contents else path.read_bytes().decode("utf-8-sig")
+        text = contents[path] if path in contents else _text(path)
         part.values = tomllib.loads(text)
+        located = locate(text)
     except tomllib.TOMLDecodeError as error:
         line, what = syntax_error(error, text)
         fix = f"line {line} reads: {_line(text, line)}" if _line(text, line) else ""
+    except RecursionError:
+        what, fix = "lists or tables are nested too deeply", "no key needs more than two levels"
+    except _TooLarge:
+        what, fix = f"larger than {MAX_BYTES >> 20} MiB", "a configuration has some KiB"
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         what, fix = "expected UTF-8 text", "save the file with the encoding UTF-8"
@@ -145,16 +153,31 @@ def _parse(tree: Tree, path: Path, contents: Mapping[Path, str]) -> Tree:
         what, fix = f"cannot be read: {error.strerror}", "check its owner and mode"
     else:
         tree.files.append(path)
-        part.places = {key: Place(path, at) for key, at in locate(text).items()}
+        part.places = {key: Place(path, at) for key, at in located.items()}
         return part
     tree.broken = True
     tree.problems.append(Problem(str(path), line, "", what, fix))
     return part
 
 
+class _TooLarge(Exception):
+    """Nobody wrote that by hand; reading it would cost the memory that recording needs."""
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise _TooLarge
+    return content.decode("utf-8-sig")
+
+
 def _line(text: str, line: int) -> str:
     lines = text.splitlines()
-    return lines[line - 1].strip() if line <= len(lines) else ""
+    shown = lines[line - 1].strip() if line <= len(lines) else ""
+    # What is refused goes to the journal: a secret that stands there by mistake does not.
+    secret = _SECRET.search(shown)
+    return f"{shown[: secret.end()]} ..." if secret else shown
 
 
 def _merge(tree: Tree, part: Tree) -> None:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from agent.alarms import Alarm, of
-from agent.clock import boottime_ms
+from agent.clock import OffsetRow, boottime_ms
 from agent.driver_views import DriverViews
 from agent.ingest import Arrival, Inbound, Joined
 from agent.processors.arbitrate import Arbiter
@@ -84,7 +84,10 @@ class Pipeline:
         self._own: list[Record] = []
         self._due: float | None = None
         self._change: Change | None = None  # what is being committed
-        self._offsets_written = clock.rows
+        # What the system clock said at the start is news too: without it nothing is ever dated
+        # where no receiver speaks.
+        known = list(outbox.offsets()) == list(clock.rows)
+        self._offsets_written: Sequence[OffsetRow] = clock.rows if known else ()
         self._encoded: dict[str, bytes] = dict(outbox.catalogue())
         self._catalogue_changed = False
         self._salvaging = outbox.work_left()

@@ -79,7 +79,7 @@ def main() -> None:
     print(f"{args.rate:g} records/s of 2 values, {commits} commits each")
     print(f"{'interval s':>10} {'bytes/record':>13} {'MB/hour':>9} {'ms/commit':>10}")
     beside = Path(__file__).resolve().parent.parent
-    for interval_s in (1.0, 2.0, 10.0):
+    for interval_s in (1.0, 2.0, 5.0, 10.0):
         with tempfile.TemporaryDirectory(prefix=".flash-", dir=beside) as name:
             total, nbytes, took_s = measure(Path(name), interval_s, args.rate, commits)
         hours = commits * interval_s / 3600

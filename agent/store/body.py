@@ -11,11 +11,11 @@ from __future__ import annotations
 import itertools
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 
-from agent.record import Blob, Kind, Record, State, StorageClass
+from agent.record import Blob, Kind, Record, Scalar, State, StorageClass
 
 MAX_PLAIN_BYTES = 256 * 1024
 """A row's records are split where their JSON would pass this ..."""
@@ -200,13 +200,14 @@ def _plain(body: bytes) -> bytes:
 
 def _record(text: bytes) -> Record:
     item = _decode(text)
-    values: dict[str, float | int | str | bool] = {}
-    states = item.states
-    for path, value in item.values.items():
+    values, states = cast("dict[str, Scalar]", item.values), item.states
+    if None in item.values.values():
         # JSON has no NaN: a driver that got one past the door left a null, which is no value.
-        if value is None:
-            states = {**states, path: State.ERROR}
-        else:
-            values[path] = value
+        found, states, values = item.values, {**states}, {}
+        for path, value in found.items():
+            if value is None:
+                states[path] = State.ERROR
+            else:
+                values[path] = value
     blob = None if item.blob is None else Blob(*item.blob)
     return Record(item.source, item.boottime_ms, values, states, item.kind, blob)

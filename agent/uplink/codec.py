@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from google.protobuf.message import DecodeError, EncodeError
 
-from agent.record import Blob, Record
+from agent.record import Blob, Kind, Record, Scalar
 from agent.signals import Group
 from agent.uplink import batches, columns, json_format
 from agent.uplink import telemetry_pb2 as pb
@@ -83,9 +83,51 @@ class _Table:
         self.position = position
         self.n = 0
         self.columns: dict[str, columns.Column] = {}
+        self._paths: tuple[str, ...] | None = None
+        self._types: tuple[type, ...] = ()
+        self._whole: tuple[int, ...] = ()
+        self._rows: list[tuple[Scalar, ...]] = []
+
+    def take_alike(self, record: Record) -> bool:
+        """Add a record that has just the signals and types of the one before; False where not.
+
+        Most records have: their columns are then made of many at once.
+        """
+        values = record.values
+        if record.states or self._paths is None or tuple(values) != self._paths:
+            return False
+        row = tuple(values.values())
+        if tuple(map(type, row)) != self._types or not all(
+            columns.is_narrow(row[at]) for at in self._whole
+        ):
+            return False
+        self._rows.append(row)
+        self.n += 1
+        return True
+
+    def _spread(self) -> None:
+        """What `take_alike` took goes into the columns."""
+        rows, self._rows = self._rows, []
+        if rows and self._paths:
+            begin = self.n - len(rows)
+            for path, taken in zip(self._paths, zip(*rows, strict=True), strict=True):
+                column = self.columns[path]
+                column.value_at.extend(range(begin, self.n))
+                column.values.extend(taken)
+
+    def _expect_alike(self, record: Record) -> None:
+        values = record.values
+        row = tuple(values.values())
+        self._types = tuple(map(type, row))
+        self._whole = tuple(at for at, kind in enumerate(self._types) if kind is int)
+        narrow = all(columns.is_narrow(row[at]) for at in self._whole)
+        self._paths = tuple(values) if narrow and not record.states else None
 
     def take(self, record: Record) -> bool:
         """Add the record; False, and nothing done, where a column holds another type."""
+        if self.take_alike(record):
+            return True
+        self._spread()
         chosen = []
         for path, value in record.values.items():
             column = self.columns.get(path)
@@ -108,10 +150,12 @@ class _Table:
             column.state_at.append(self.n)
             column.states.append(state)
         self.n += 1
+        self._expect_alike(record)
         return True
 
     def fill(self, group: pb.Group, shapes: Shapes | None) -> bool:
         """Write it; whether it refers to the catalogue."""
+        self._spread()
         source, name, group.kind = self.key
         place = shapes.place_of(source, self.group) if shapes and self.group else None
         if place is None:
@@ -138,9 +182,20 @@ class _Tables:
         self._known: dict[tuple[object, ...], Group | None] = {}
         self._by_key: dict[tuple[str, str, str], list[_Table]] = {}
         self.all: list[_Table] = []
+        self._last: tuple[str, Kind, _Table] | None = None
 
     def take(self, record: Record) -> int:
         """Put the record into its table; gives the table's position."""
+        if self._last is not None:
+            source, kind, last = self._last
+            if source == record.source and kind == record.kind and last.take_alike(record):
+                return last.position
+        table = self._table(record)
+        self._last = (record.source, record.kind, table)
+        return table.position
+
+    def _table(self, record: Record) -> _Table:
+        """The table that took the record."""
         known = (record.source, *record.values, *record.states)
         if known in self._known:
             group = self._known[known]
@@ -151,12 +206,12 @@ class _Tables:
         tables = self._by_key.setdefault(key, [])
         for table in tables:
             if table.take(record):
-                return table.position
+                return table
         table = _Table(key, group, len(self.all))
         table.take(record)
         tables.append(table)
         self.all.append(table)
-        return table.position
+        return table
 
 
 def _batch(payload: Payload, groups: GroupOf, shapes: Shapes | None) -> pb.Batch:

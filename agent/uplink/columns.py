@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate, chain, repeat
+from operator import mul, ne, sub, truediv
 
 from agent.record import Scalar, State
 from agent.uplink import telemetry_pb2 as pb
@@ -30,7 +31,7 @@ def sort_of(value: Scalar) -> str:
     if isinstance(value, float):
         return "float"
     if isinstance(value, int):
-        if -_WIDE <= value < _WIDE:
+        if is_narrow(value):
             return "int"
         if not _INT64_MIN <= value <= _INT64_MAX:
             raise Unencodable(f"{value} is beyond 64 bits")
@@ -40,24 +41,28 @@ def sort_of(value: Scalar) -> str:
     raise Unencodable(f"{type(value).__name__} {value!r} is no float, int, bool or str")
 
 
+def is_narrow(value: Scalar) -> bool:
+    """Whether an int shares its column with others: no difference of two leaves 64 bits."""
+    return isinstance(value, int) and -_WIDE <= value < _WIDE
+
+
 def _scaled(values: Sequence[float], steps: int) -> list[int] | None:
     """The values in steps, or None unless each comes back exactly."""
     try:
-        scaled = [round(value * steps) for value in values]
+        scaled = list(map(round, map(mul, values, repeat(steps))))
     except (OverflowError, ValueError):  # infinities and NaN
         return None
-    for whole, value in zip(scaled, values, strict=True):
-        if whole / steps != value:
-            return None
-        if not whole and math.copysign(1.0, value) < 0:  # -0.0
-            return None
-    if any(not -_EXACT <= whole <= _EXACT for whole in scaled):
+    if scaled and not -_EXACT <= min(scaled) <= max(scaled) <= _EXACT:
+        return None
+    if any(map(ne, map(truediv, scaled, repeat(steps)), values)):
+        return None
+    if 0 in scaled and any(not value and math.copysign(1.0, value) < 0 for value in values):  # -0.0
         return None
     return scaled
 
 
 def _deltas(values: Sequence[int]) -> Iterator[int]:
-    return (b - a for a, b in pairwise(chain((0,), values)))
+    return map(sub, values, chain((0,), values))
 
 
 class Column:

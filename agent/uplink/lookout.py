@@ -41,6 +41,9 @@ class Lookout:
         self._cursor: dict[StorageClass, RowHead] = {}
         self._cursor_since = 0.0
         self._live_after: RowHead | None = None
+        self.resurrected: list[RowHead] = []
+        """Rows that the far end has acknowledged and the outbox has still, or again: a damaged file
+        that was salvaged brings them back. Whoever reads them tells the outbox once more."""
         self.history_since: float | None = None
         """Since when history waits for company; None where none waits."""
 
@@ -103,6 +106,11 @@ class Lookout:
         while True:
             heads = self.reader.oldest(storage_class, self._cursor.get(storage_class), LOOK_ROWS)
             found = self._delivery.open_rows(heads, split)
+            self.resurrected += [
+                head
+                for head in heads
+                if self._delivery.acknowledged(head.epoch, head.first, head.last)
+            ]
             more = len(heads) == LOOK_ROWS
             # What lies before the first open row is under way or done: do not look again.
             first = heads.index(found[0]) if found else len(heads)

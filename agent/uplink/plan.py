@@ -15,7 +15,7 @@ from agent.record import StorageClass
 from agent.store.rows import Drop, RowHead
 from agent.uplink.budget import UNLIMITED, Budget
 
-MAX_RECORDS = 5_000
+MAX_RECORDS = 2_500
 """In one batch: beyond that columns gain nothing, and an alarm would wait behind the bytes."""
 LIVE_BYTES = 16 * 1024
 MAX_DROPS = 200

@@ -51,6 +51,8 @@ from agent.uplink.topics import Topics
 
 log = logging.getLogger("brain.uplink")
 
+AGAIN_S = 4.0
+"""How often the outbox is told again of what is acknowledged and still there."""
 IDLE_S = 0.5
 MIN_PAUSE_S = 0.01
 OVERSIZE = 2
@@ -112,6 +114,7 @@ class Uplink:
         self._portion = Portion()
         self._last: Priority | None = None
         self._pumped_at = time.monotonic()
+        self._again_at = float("-inf")
         self._woken = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="uplink")
@@ -317,6 +320,7 @@ class Uplink:
         now = time.monotonic()
         link = self._link(now)
         waiting = self._lookout.waiting(now, self._refusals.waiting)
+        self._acknowledge_again()
         waiting = self._courier.sort_out(waiting, self._lookout.reader)
         batch = plan.next_batch(waiting, link, self._budget)
         if batch is None or batch.priority is not Priority.ALARM:
@@ -330,6 +334,15 @@ class Uplink:
         self._lookout.chosen(batch)
         slices = tuple(Slice.whole(head) for head in batch.heads)
         return Cargo(batch.priority, batch.epoch, slices, batch.drops)
+
+    def _acknowledge_again(self) -> None:
+        again, self._lookout.resurrected = self._lookout.resurrected, []
+        now = time.monotonic()
+        if not again or now - self._again_at < AGAIN_S:
+            return  # most are only not deleted yet
+        self._again_at = now
+        for head in again:
+            self._acked(head.epoch, [Range(head.first, head.last)])
 
     def _link(self, now: float) -> Link:
         unconfirmed = sum(nbytes for nbytes, _ in self._courier.unconfirmed)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from agent.clock import OffsetRow, OffsetSource
 from agent.ingest import Arrival, Inbound, Joined, Left
 from agent.pipeline import Pipeline
 from agent.processors.arbitrate import Arbiter
@@ -29,7 +30,9 @@ GROUP = Group("dc1", (Signal(DOOR, Datatype.UINT8, "", "Doors.", CHANGE, steps_p
 class Rig:
     """A pipeline on a real outbox; what it told the drivers and the uplink is kept."""
 
-    def __init__(self, directory: Path, interval_s: float) -> None:
+    def __init__(
+        self, directory: Path, interval_s: float, offsets: Sequence[OffsetRow] = ()
+    ) -> None:
         self.outbox = Outbox.open(directory, quota_bytes=QUOTA)
         self.inbox: queue.Queue[Inbound] = queue.Queue(64)
         self.durable: list[tuple[str, Mark, float]] = []
@@ -38,7 +41,7 @@ class Rig:
             self.outbox,
             "b" * 32,
             Thin(),
-            ClockTable("b" * 32, ()),
+            ClockTable("b" * 32, offsets),
             Arbiter("brain", (), moving_kmh=5, standing_kmh=3),
             Catalogue(),
             self.inbox,
@@ -212,3 +215,15 @@ def test_a_driver_that_leaves_is_shown_so(make: Callable[..., Rig]) -> None:
     rig.until(lambda: rig.pipeline.drivers["fms"].connected)
     rig.inbox.put(Left("fms", "closed"))
     rig.until(lambda: not rig.pipeline.drivers["fms"].connected)
+
+
+def test_what_the_system_clock_said_at_the_start_is_written(tmp_path: Path) -> None:
+    """No receiver ever speaks: the far end still learns how to date the records."""
+    row = OffsetRow("b" * 32, 0, 1_800_000_000_000, OffsetSource.RTC)
+    rig = Rig(tmp_path, 0.05, [row])
+    rig.pipeline.start()
+    rig.arrive(1, 1)
+    rig.until(lambda: rig.durable)
+    rig.pipeline.stop(5)
+    assert list(rig.outbox.offsets()) == [row]
+    rig.outbox.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[2]
@@ -12,10 +13,19 @@ CHECKOUT = Path(__file__).parents[2]
 class Feeder:
     """A driver process that emits numbers; see tests/faults/feeder.py."""
 
-    def __init__(self, directory: Path, socket: Path, name: str, rate: float) -> None:
+    def __init__(
+        self, directory: Path, socket: Path, name: str, rate: float, before: Sequence[str] = ()
+    ) -> None:
+        """`before` goes before its command line."""
         self.name = name
         self._ledger = directory / f"{name}.ledger"
-        argv = [sys.executable, "-P", str(Path(__file__).with_name("feeder.py")), str(socket)]
+        argv = [
+            *before,
+            sys.executable,
+            "-P",
+            str(Path(__file__).with_name("feeder.py")),
+            str(socket),
+        ]
         argv += [str(directory), "--name", name, "--rate", str(rate)]
         with (directory / f"{name}.log").open("ab") as log:
             self.process = subprocess.Popen(

@@ -1,6 +1,6 @@
 """A driver process that states UTC once a second, as a GNSS receiver does: now and some seconds.
 
-Started by test_trust.py. A line on standard input makes it silent; it ends when that closes.
+Started by test_trust.py; a line on standard input makes it quiet, its end ends it.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ class Clock(Driver[DriverConfig]):
     def __init__(self, config: DriverConfig, ahead_s: float) -> None:
         super().__init__(config)
         self._ahead_ms = round(ahead_s * 1000)
-        self.speaks = True
+        self.quiet = False
 
     def run(self, ctx: Context) -> None:
         pause = threading.Event()
         while ctx.running():
-            if self.speaks:
+            if not self.quiet:
                 ctx.emit(GROUP, {UTC: time.time_ns() // 1_000_000 + self._ahead_ms})
             pause.wait(1.0)
 
 
 def main() -> None:
     socket, directory, ahead_s = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
+    name = (sys.argv[4:] or ["gnss"])[0]
     driver = Clock(DriverConfig(), ahead_s)
-    host = Host("gnss", "clock", "1", driver, socket, directory / "gnss", notifier=Notifier(""))
+    host = Host(name, "clock", "1", driver, socket, directory / name, notifier=Notifier(""))
 
     def end_with_input() -> None:
-        sys.stdin.readline()
-        driver.speaks = False
-        sys.stdin.read()
+        for _ in sys.stdin:
+            driver.quiet = True
         host.stop()
 
     threading.Thread(target=end_with_input, name="stdin", daemon=True).start()

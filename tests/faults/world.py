@@ -44,6 +44,8 @@ class World:
         self.figures: dict[str, Any] = {}
         self.env: dict[str, str] = {}
         """Of the agent, beside ours."""
+        self.within: Sequence[str] = ()
+        """What goes before the command lines of agent and feeders."""
         self.feeders: dict[str, Feeder] = {}
         self.agent: subprocess.Popen[bytes] | None = None
         self.sections = {
@@ -89,7 +91,8 @@ class World:
 
     def feed(self, name: str = "count", rate: float = 50.0) -> Feeder:
         """A driver that emits numbers, once the agent has its sockets."""
-        self.feeders[name] = Feeder(self.directory, self.run_dir / "ingest.sock", name, rate)
+        socket = self.run_dir / "ingest.sock"
+        self.feeders[name] = Feeder(self.directory, socket, name, rate, self.within)
         return self.feeders[name]
 
     # --- the agent ----------------------------------------------------------------------------
@@ -97,7 +100,7 @@ class World:
     def spawn(self, *before: str) -> subprocess.Popen[bytes]:
         """Start the agent and wait for nothing; `before` goes before its command line."""
         where = ["--config", str(self.config), "--run-dir", str(self.run_dir)]
-        argv = [*before, *brain("run", *where, "--state-dir", str(self.state_dir))]
+        argv = [*before, *self.within, *brain("run", *where, "--state-dir", str(self.state_dir))]
         with self.log_file.open("ab") as log:
             self.agent = subprocess.Popen(
                 argv, stdout=log, stderr=log, cwd=CHECKOUT, env={**os.environ, **self.env}
@@ -204,8 +207,10 @@ class World:
 
     def answer(self, *argv: str) -> dict[str, Any]:
         """A verb of `brain` with --json; its exit code is of no interest. Empty: no answer."""
-        where = ["--config", str(self.config), "--run-dir", str(self.run_dir)]
-        if argv[0] != "status":
+        where = ["--run-dir", str(self.run_dir)]
+        if argv[0] != "explain":
+            where += ["--config", str(self.config)]
+        if argv[0] not in ("explain", "status"):
             where += ["--state-dir", str(self.state_dir)]
         done = subprocess.run(
             brain(*argv, "--json", *where), capture_output=True, text=True, timeout=60, check=False

@@ -1,0 +1,198 @@
+"""Configurations that are cut, huge, foreign or the same again; secrets that must stay secret."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.config import load
+from simulator.processes import brain
+from tests.faults.world import World
+
+REFUSED = "configuration not taken"
+CANARY = "canary-7f3a91c2e5"
+
+
+def rss_kb(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+
+
+def reload(world: World, what: str) -> None:
+    """SIGHUP, and wait until that was dealt with."""
+    mark = world.mark()
+    world.kill(signal.SIGHUP)
+    words = ("configuration read again", REFUSED)
+    world.until(lambda: any(word in world.log(mark) for word in words), f"an answer to {what}")
+
+
+@pytest.mark.fault("I5", "a configuration that is cut, empty, huge or foreign: the last good stays")
+def test_cut_at_every_byte(world: World) -> None:
+    """Each is read whole or refused with a line of text; nothing raises."""
+    text = world.config.read_bytes()
+    for end in range(len(text)):
+        world.config.write_bytes(text[:end])
+        loaded = load(world.config)
+        if loaded.config is None or loaded.problems:
+            assert loaded.problems, end
+            assert all(str(world.config) in str(problem) for problem in loaded.problems), end
+    world.config.write_bytes(text)
+    world.figures["runs"] = len(text)
+    world.dial()
+    world.start()
+    world.feed()
+    world.accepts(20)
+    assert world.settle().dropped == 0
+
+
+def unreadable(path: Path, _text: bytes) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+BAD: dict[str, Callable[[Path, bytes], object]] = {
+    "empty": lambda path, text: path.write_bytes(b""),
+    "cut": lambda path, text: path.write_bytes(text[: len(text) // 2]),
+    "not UTF-8": lambda path, text: path.write_bytes(text + b"\xff\xfe = 1\n"),
+    "NUL": lambda path, text: path.write_bytes(text + b"\0"),
+    "unknown key": lambda path, text: path.write_bytes(text + b"[uplink2]\nx = 1\n"),
+    "old schema": lambda path, text: path.write_bytes(b"schema = 0\n" + text),
+    "newer schema": lambda path, text: path.write_bytes(b"schema = 99\n" + text),
+    "deep": lambda path, text: path.write_bytes(text + b"x = " + b"[" * 50_000 + b"\n"),
+    "100 MB": lambda path, text: path.write_bytes(text + b"#" * (100 << 20)),
+    "a directory": unreadable,
+    "gone": lambda path, text: path.unlink(),
+}
+
+
+@pytest.mark.fault("I5", "a configuration that is cut, empty, huge or foreign: the last good stays")
+@pytest.mark.timeout(300)
+def test_the_last_good_one_stays(world: World) -> None:
+    world.dial()
+    world.start()
+    world.feed()
+    world.accepts(30)
+    good, pid, before_kb = world.config.read_bytes(), world.pid, rss_kb(world.pid)
+    for what, spoil in BAD.items():
+        world.config.write_bytes(good)
+        spoil(world.config, good)
+        mark = world.mark()
+        reload(world, what)
+        assert REFUSED in world.log(mark), what
+        assert "Traceback" not in world.log(mark), what
+        assert world.pid == pid and world.agent is not None and world.agent.poll() is None
+        world.accepts(5)
+        if world.config.is_dir():
+            world.config.rmdir()
+    assert rss_kb(world.pid) - before_kb < 40_000, "what is refused must not be kept"
+    world.figures["runs"] = len(BAD)
+    world.config.write_bytes(good)
+    mark = world.mark()
+    reload(world, "the good one")
+    assert REFUSED not in world.log(mark)
+    assert world.settle(healed_at=time.monotonic()).dropped == 0
+
+
+@pytest.mark.fault("I7", "the same configuration again: nothing restarts", slice=True)
+def test_the_same_again(world: World) -> None:
+    world.dial()
+    world.start()
+    world.feed()
+    world.accepts(20)
+    pid, feeder = world.pid, world.feeders["count"].process.pid
+    text = world.config.read_text()
+    for again in (text, text, f"# pushed again\n\n{text}"):
+        world.config.write_text(again)
+        reload(world, "the same")
+        world.accepts(10)
+    assert world.pid == pid and world.feeders["count"].process.pid == feeder
+    assert world.log().count("uplink up:") == 1, "the line was cut for nothing"
+    assert "count: connected" not in world.log()[world.log().find("pushed") :]
+    assert world.settle().dropped == 0
+
+
+def everything(world: World) -> dict[str, bytes]:
+    """All that leaves the process or is shown to anybody."""
+    found = {}
+    for argv in (["status"], ["audit"], ["check"], ["doctor"], ["outbox", "verify"], ["bundle"]):
+        where = ["--run-dir", str(world.run_dir), "--config", str(world.config)]
+        done = subprocess.run(
+            brain(*argv, *where), capture_output=True, timeout=60, check=False, env=secret_env()
+        )
+        found["brain " + " ".join(argv)] = done.stdout + done.stderr
+    for path in world.directory.rglob("*"):
+        if path.is_file() and path.name not in ("password", "bad-password"):
+            found[str(path)] = path.read_bytes()
+    return found
+
+
+def secret_env() -> dict[str, str]:
+    return {**os.environ, "BRAIN_TEST_SECRET": CANARY}
+
+
+@pytest.mark.fault("I12", "planted secrets are in no log, answer, file or message", slice=True)
+@pytest.mark.parametrize("how", ["file", "env"])
+def test_secrets_stay_secret(how: str, world: World) -> None:
+    password = world.directory / "password"
+    password.write_text(CANARY + "\n")
+    reference = f"file:{password}" if how == "file" else "env:BRAIN_TEST_SECRET"
+    world.env = {"BRAIN_TEST_SECRET": CANARY}
+    world.configure(
+        uplink=world.sections["uplink"] + f'username = "bus"\npassword = "{reference}"\n'
+    )
+    world.dial()
+    world.start()
+    world.feed()
+    world.accepts(30)
+    world.offline()
+    world.until(lambda: "uplink down" in world.log(), "the line is down")
+    world.dial()
+    assert world.settle(healed_at=time.monotonic()).dropped == 0
+    world.kill(signal.SIGABRT)  # a crash dump shows stacks
+    world.ends()
+    for where, content in everything(world).items():
+        assert CANARY.encode() not in content, where
+
+
+@pytest.mark.fault("I12", "planted secrets are in no log, answer, file or message")
+@pytest.mark.parametrize("line", ['password = "{}\n', "password = {}\n", 'password "{}"\n'])
+def test_a_secret_in_a_line_that_is_no_toml(line: str, world: World) -> None:
+    good = dict(world.sections)
+    world.configure(uplink=world.sections["uplink"] + line.format(CANARY))
+    done = subprocess.run(
+        brain("check", "--config", str(world.config)), capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode != 0
+    assert CANARY.encode() not in done.stdout + done.stderr
+    world.configure(**good)
+    world.dial()
+    world.start()
+    world.feed()
+    world.accepts(20)
+    assert world.settle().dropped == 0
+
+
+@pytest.mark.fault("I12", "planted secrets are in no log, answer, file or message")
+def test_a_secret_in_the_wrong_place_is_not_repeated(world: World) -> None:
+    """Written as it is instead of by reference: refused, and the refusal does not say it."""
+    world.configure(uplink=world.sections["uplink"] + f'password = "{CANARY}"\n')
+    world.spawn()
+    assert world.ends() != 0
+    done = subprocess.run(
+        brain("check", "--config", str(world.config)), capture_output=True, timeout=60, check=False
+    )
+    assert CANARY not in world.log()
+    assert CANARY.encode() not in done.stdout + done.stderr
+    assert b"uplink.password" in done.stdout + done.stderr
+    world.configure(uplink=world.sections["uplink"].replace(f'password = "{CANARY}"\n', ""))
+    world.dial()
+    world.start()
+    world.feed()
+    world.accepts(20)
+    assert world.settle().dropped == 0
