@@ -91,10 +91,14 @@ class Uplink:
         """Start pumping, and dialling where the uplink is enabled."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End; what is under way is sent again in the next life."""
+    def leave(self) -> None:
+        """Begin to end; `stop` waits for it."""
         self._stop.set()
         self.wake()
+
+    def stop(self) -> None:
+        """End; what is under way is sent again in the next life."""
+        self.leave()
         self._thread.join(2.0)
 
     def alive(self) -> bool:

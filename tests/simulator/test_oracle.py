@@ -141,20 +141,6 @@ def test_what_was_said_just_before_a_kill_is_not_judged() -> None:
     assert verdict.facts == {"fms": 6} and verdict.missing == {"fms": 6}
 
 
-def test_what_is_said_to_a_reader_that_dies_is_not_judged() -> None:
-    """Until the port is open anew: what was written before that nobody reads."""
-    opened, reopened = ZERO_MS - 60_000, ZERO_MS + 9_200
-    entries = [heard(s, "fms", (BRAKE, s % 2 == 0)) for s in range(10)]
-    entries += [
-        Heard(entry.emission, entry.written_boottime_ms, reopened)
-        for entry in (heard(s, "fms", (BRAKE, s % 2 == 0)) for s in range(11, 14))
-    ]
-    ledger = world(entries)
-    assert ledger.openings["fms"] == [opened, reopened]
-    ledger.kills.append(("fms", ZERO_MS + 7_500))
-    assert ledger.deaf("fms") == [(ZERO_MS + 5_500, reopened)]
-
-
 def test_an_interval_that_is_not_heard_out_is_no_fact() -> None:
     """What thinning held back would have come again within a second."""
     entries = [heard(s / 10, "fms", (SPEED, 30.0 + s)) for s in range(51)]
