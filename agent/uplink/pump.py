@@ -2,7 +2,7 @@
 
 Its thread owns the reader, the plan and the deliveries; the connection has a thread of its own.
 PUBACK is not delivery: a row is done when the application's ack covers it, and until then it is
-sent again. What was sent is not remembered over a restart: the far end removes duplicates.
+sent again. What was sent is forgotten at a restart: the far end removes duplicates.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Uplink:
         self._thread.start()
 
     def leave(self) -> None:
-        """Begin to end; `stop` waits for it."""
+        """Begin to end."""
         self._stop.set()
         self.wake()
 
