@@ -281,3 +281,15 @@ def test_what_another_sender_says_meets_an_interval_while_it_is_to_be_believed(
     arrived = [value(0.1, "fms", ODOMETER, 1_000.0)] if settled else []
     verdict = judge(world(entries), [*arrived, value(10.5, "fms", ODOMETER, 990.0)], ZERO_MS)
     assert verdict.missing.get("fms", 0) == missing, verdict.examples
+
+
+@pytest.mark.parametrize(("at_s", "invented"), [(8.6, 1), (15.6, 0), (24.6, 0), (28.6, 1)])
+def test_while_nobody_knows_what_was_heard_another_sender_may_be_believed(
+    at_s: float, invented: int
+) -> None:
+    """The port was open all the time; the driver behind it began to listen at some second."""
+    ledger = two_odometers()
+    ledger.outages.append((ZERO_MS + 12_000, ZERO_MS + 20_000))
+    ledger.kills.append(("fms", ZERO_MS + 20_000))
+    verdict = judge(ledger, [value(at_s, "fms", ODOMETER, 990.0)], ZERO_MS)
+    assert sum(verdict.invented.values()) == invented, verdict.examples
