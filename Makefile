@@ -93,9 +93,9 @@ packages:
 	for name in mosquitto strace faketime; do command -v $$name >/dev/null || \
 		echo "$$name is missing: tests that need it are reported as not run. apt install $$name"; done
 
-# Two at a time, whole simulated runs four at a time: they mostly wait for real seconds to pass.
+# Two at a time, whole simulated runs five at a time: they mostly wait for real seconds to pass.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
-RUNS_AT_ONCE := $(BIN)/python -m pytest -n 4 --dist load
+RUNS_AT_ONCE := $(BIN)/python -m pytest -n 5 --dist load
 
 test: $(DEV) packages
 	$(PYTEST) -m "not slow" tests --ignore=tests/cloud --ignore=tests/hil

@@ -194,6 +194,9 @@ class Coordinator:
         )
         failed = self._watch()
         self._notifier.send(STOPPING=1)
+        # All at once: with the ignition off there are 2 s.
+        self.uplink.leave()
+        self._control.leave()
         self.ingest.stop()
         self._commanding.stop()
         ended = self.pipeline.stop(STOP_S)

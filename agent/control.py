@@ -94,9 +94,13 @@ class Control:
         self._selector.register(self._waker.fd, selectors.EVENT_READ)
         self._thread.start()
 
+    def leave(self) -> None:
+        """Begin to end; `stop` waits for it."""
+        self._stop.set()
+
     def stop(self, timeout_s: float = 1.0) -> None:
         """End the thread and hang up on all clients."""
-        self._stop.set()
+        self.leave()
         self._thread.join(timeout_s)
 
     def alive(self) -> bool:

@@ -23,18 +23,23 @@ PAUSE_MS = 3_000
 class Others:
     """What other senders, or coarser messages, say of a signal."""
 
-    def __init__(self, ledger: Ledger, source: str, signal: str) -> None:
+    def __init__(
+        self, ledger: Ledger, source: str, signal: str, deaf: Iterable[tuple[int, int]]
+    ) -> None:
+        """`deaf`: spans of which nobody knows from when on the reader heard, if at all."""
+        self._deaf = list(deaf)
         self._runs = ledger.alternatives.get((source, signal), [])
         self._settled: list[tuple[int, int]] = []
         if self._runs:
             better = ledger.runs.get((source, signal), [])
-            self._settled = _settled(better, ledger.openings.get(source, []))
+            openings = [*ledger.openings.get(source, []), *(end for _, end in self._deaf)]
+            self._settled = _settled(better, openings)
 
     def believable(self, value: Delivered, slack_ms: int, tolerance: float) -> bool:
         """Whether they wrote it around its capture, and nobody better had been heard for long."""
-        return not within(self._settled, value.at_ms) and written(
-            self._runs, value, slack_ms, tolerance
-        )
+        at_ms = value.at_ms
+        settled = within(self._settled, at_ms) and not within(self._deaf, at_ms)
+        return not settled and written(self._runs, value, slack_ms, tolerance)
 
 
 def written(runs: list[Run], value: Delivered, slack_ms: int, tolerance: float) -> bool:

@@ -24,6 +24,10 @@ DAY_MAX_H = 168
 class GtfsError(Exception):
     """The feed cannot be used; the text says where, what was expected and what to do."""
 
+    def __init__(self, text: str) -> None:
+        # Names and identifiers come from the feed: quoted ones may hold line ends.
+        super().__init__("".join(c if c.isprintable() else " " for c in text))
+
 
 class Row(NamedTuple):
     """One line of a file of the feed; fields are stripped, those that are absent are empty."""

@@ -14,6 +14,8 @@ OPEN_FOR_MS = 1_000
 """A port must have been open this long before a writing counts as heard."""
 KILL_MARGIN_MS = 2_000
 """A driver holds this much in its RAM at most; what it read just before its death may be lost."""
+DYING_MS = 1_000
+"""What is written while a driver dies goes into a port that nobody reads any more."""
 
 
 @dataclass(slots=True)
@@ -124,10 +126,7 @@ class Ledger:
                 settled = back_ms is not None and at_ms >= back_ms + KILL_MARGIN_MS
                 if down_ms <= at_ms and not settled:
                     start = min(start, down_ms - KILL_MARGIN_MS)
-            # What is written while it dies goes into a port that nobody reads any more.
-            openings = self.openings.get(source, [])
-            reopened = next((ms for ms in openings if ms > at_ms), at_ms + OPEN_FOR_MS)
-            spans.append((start, reopened))
+            spans.append((start, at_ms + DYING_MS))
         return sorted(spans)
 
     def died_after(self, at_ms: int) -> bool:

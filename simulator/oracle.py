@@ -67,12 +67,12 @@ def judge(
         if spec.keep == "change":
             _judge_changes(source, spec, runs, values, slack_ms, verdict)
         elif spec.keep == "sampled":
-            others = Others(ledger, source, signal)
+            others = Others(ledger, source, signal, deaf[source])
             judged = _intervals(spec, runs, zero_ms, ended[source])
             _judge_intervals(source, spec, runs, values, others, judged, zero_ms, late_ms, verdict)
     for (source, signal), values in sorted(by_signal.items()):
         if source in deaf:
-            _judge_inventions(ledger, source, signal, values, slack_ms, verdict)
+            _judge_inventions(ledger, source, signal, values, deaf[source], slack_ms, verdict)
     return verdict
 
 
@@ -232,11 +232,12 @@ def _judge_inventions(
     source: str,
     signal: str,
     values: list[Delivered],
+    deaf: list[tuple[int, int]],
     slack_ms: int,
     verdict: Verdict,
 ) -> None:
     runs = ledger.runs.get((source, signal), [])
-    others = Others(ledger, source, signal)
+    others = Others(ledger, source, signal, deaf)
     spec = BY_SIGNAL.get((source, signal))
     tolerance = spec.tolerance if spec is not None else 0.0
     seen: dict[tuple[int, Scalar], tuple[str, int]] = {}

@@ -2,7 +2,7 @@
 
 Its thread owns the reader, the plan and the deliveries; the connection has a thread of its own.
 PUBACK is not delivery: a row is done when the application's ack covers it, and until then it is
-sent again. What was sent is not remembered over a restart: the far end removes duplicates.
+sent again. What was sent is forgotten at a restart: the far end removes duplicates.
 """
 
 from __future__ import annotations
@@ -123,10 +123,14 @@ class Uplink:
         """Start pumping, and dialling where the uplink is enabled."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End; what is under way is sent again in the next life."""
+    def leave(self) -> None:
+        """Begin to end."""
         self._stop.set()
         self.wake()
+
+    def stop(self) -> None:
+        """End; what is under way is sent again in the next life."""
+        self.leave()
         self._thread.join(2.0)
 
     def alive(self) -> bool:

@@ -41,8 +41,11 @@ class House:
     def driver(self, name: str, *options: str) -> subprocess.Popen[bytes]:
         script = str(HERE / "command_driver.py")
         process = self._start(script, str(self.directory), name, *options)
-        self.until(lambda: self.ask("status")["result"]["drivers"].get(name, {}).get("connected"))
+        self.until(lambda: self.connected(name))
         return process
+
+    def connected(self, name: str) -> bool:
+        return bool(self.ask("status")["result"]["drivers"].get(name, {}).get("connected"))
 
     def until(self, fact: Callable[[], object]) -> None:
         deadline = time.monotonic() + DEADLINE_S
@@ -206,6 +209,7 @@ def test_a_driver_that_leaves_fails_what_it_was_asked(
     assert error(waits.result()) == "fragile left before it answered wait; brain status says why"
     assert time.monotonic() - began < 5
     fragile.wait(10)
+    house.until(lambda: not house.connected("fragile"))
     again = house.driver("fragile")
     assert "fragile left before it answered leave" in error(
         house.command("fragile", "leave", timeout_s=20)

@@ -31,7 +31,7 @@ def test_parts_kept_down_for_a_while(simulate: Simulate) -> None:
     outcome.assert_books()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_random_kills(simulate: Simulate, seed: int) -> None:
     draw = random.Random(seed)
     faults: list[str] = []

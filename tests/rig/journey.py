@@ -135,6 +135,11 @@ class Journey:
             also=lambda: self.log,
         )
 
+    def drives(self, seconds: float) -> None:
+        """Wait that long: what is heard within seconds of a cut is not judged."""
+        until = time.monotonic() + seconds
+        self.machine.until(lambda: time.monotonic() >= until, "some way is driven")
+
     def cut(self, after_s: float = 0.0) -> None:
         """Cut the power `after_s` from now."""
         at = time.monotonic() + after_s

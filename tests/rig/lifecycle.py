@@ -152,6 +152,7 @@ def check(supervisor: Supervisor, row: Row) -> int:
 
     Raises AssertionError (GuestFailed is one) where what the row expects does not come.
     """
+    until_whole(supervisor)
     before, since, began = supervisor.states(), supervisor.mark(), time.monotonic()
     row.inject(supervisor)
     wanted = before[row.target].restarts + row.restarts

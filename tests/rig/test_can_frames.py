@@ -29,7 +29,7 @@ def known(n: int) -> str:
 
 def unknown(n: int) -> str:
     """29-bit identifiers that the table does not have; some differ in one bit only."""
-    return f"{(0x18F00500, 0x18FEF000, 0x19FEF100, 0x18EAFF00)[n % 4] | n % 254:08X}#0102"
+    return f"{(0x18F00600, 0x18FEF000, 0x19FEF100, 0x18EAFF00)[n % 4] | n % 254:08X}#0102"
 
 
 def check_filter(can: Can, *, broken: str = "") -> tuple[int, int]:

@@ -21,7 +21,7 @@ def test_filtered_never_written_to_and_back_after_down(rig: Rig) -> None:
     channel = can.interface()
     driver = can.driver(channel)
     lines = [KNOWN.format(sa=n % 5, kmh=n % 100) for n in range(100)]
-    lines += ["18F0010B#0102030405060708", "123#11", "18FEF100#R"] * 100
+    lines += ["18FF5B27#0102030405060708", "123#11", "18FEF100#R"] * 100
     sent = can.send(channel, lines)
     driver.read(100)
     assert (sent.frames, driver.latest(READ)) == (400, 100)

@@ -31,6 +31,7 @@ def test_power_cuts_under_load(rig: Rig) -> None:
     onboard = journey.boot()
     journey.hears()
     journey.accepts(10)
+    journey.drives(6)
     found, audit = journey.arrive()
     verify, verdict = onboard.verify(), journey.judge()
     rig.note_books(found, runs=CUTS)

@@ -139,6 +139,14 @@ def test_an_archive_of_too_many_files(tmp_path: Path) -> None:
     assert "holds 1001 files" in refused(path)
 
 
+def test_a_line_end_in_a_name_does_not_break_the_text(tmp_path: Path) -> None:
+    path = feed(tmp_path, **{"agency.txt": '"agency\nid\x1b",b\nA,B\n'})
+    with pytest.raises(GtfsError) as caught:
+        trip_journey(path, 7, None, None)
+    assert "expected a column agency_timezone, got agency id , b" in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(sorted(FILES)),

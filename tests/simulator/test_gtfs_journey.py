@@ -20,6 +20,9 @@ from simulator.world import World
 from tests.simulator.feeds import FILES, feed
 
 REAL_FEEDS = Path(__file__).parents[3] / "shared" / "data" / "gtfs"
+needs_feeds = pytest.mark.skipif(
+    not REAL_FEEDS.is_dir(), reason="not run: no ../shared/data/gtfs; a made feed is driven above"
+)
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
@@ -185,7 +188,9 @@ def test_stops_along_a_line_keep_their_order(data: st.DataObject) -> None:
         assert line.metres(line.point(at), place) < 1e-3
 
 
-@pytest.mark.skipif(not REAL_FEEDS.is_dir(), reason="not run: ../shared/data/gtfs does not exist")
+@pytest.mark.skipif(
+    not REAL_FEEDS.is_dir(), reason="not run: no ../shared/data/gtfs; a made feed is driven"
+)
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("name", ["rio_grande_citybus", "sample-gtfs-feed"])
 def test_real_feeds_make_a_drive(name: str, seed: int) -> None:
@@ -196,7 +201,9 @@ def test_real_feeds_make_a_drive(name: str, seed: int) -> None:
     assert len(journey.route.halts) >= 4
 
 
-@pytest.mark.skipif(not REAL_FEEDS.is_dir(), reason="not run: ../shared/data/gtfs does not exist")
+@pytest.mark.skipif(
+    not REAL_FEEDS.is_dir(), reason="not run: no ../shared/data/gtfs; a made feed is driven"
+)
 def test_the_lines_of_a_real_town_are_loops() -> None:
     for trip, stops in (("a_weekdays", 108), ("d_everyday", 14)):
         journey = trip_journey(REAL_FEEDS / "rio_grande_citybus.zip", 7, None, trip)

@@ -141,20 +141,6 @@ def test_what_was_said_just_before_a_kill_is_not_judged() -> None:
     assert verdict.facts == {"fms": 6} and verdict.missing == {"fms": 6}
 
 
-def test_what_is_said_to_a_reader_that_dies_is_not_judged() -> None:
-    """Until the port is open anew: what was written before that nobody reads."""
-    opened, reopened = ZERO_MS - 60_000, ZERO_MS + 9_200
-    entries = [heard(s, "fms", (BRAKE, s % 2 == 0)) for s in range(10)]
-    entries += [
-        Heard(entry.emission, entry.written_boottime_ms, reopened)
-        for entry in (heard(s, "fms", (BRAKE, s % 2 == 0)) for s in range(11, 14))
-    ]
-    ledger = world(entries)
-    assert ledger.openings["fms"] == [opened, reopened]
-    ledger.kills.append(("fms", ZERO_MS + 7_500))
-    assert ledger.deaf("fms") == [(ZERO_MS + 5_500, reopened)]
-
-
 def test_an_interval_that_is_not_heard_out_is_no_fact() -> None:
     """What thinning held back would have come again within a second."""
     entries = [heard(s / 10, "fms", (SPEED, 30.0 + s)) for s in range(51)]
@@ -295,3 +281,15 @@ def test_what_another_sender_says_meets_an_interval_while_it_is_to_be_believed(
     arrived = [value(0.1, "fms", ODOMETER, 1_000.0)] if settled else []
     verdict = judge(world(entries), [*arrived, value(10.5, "fms", ODOMETER, 990.0)], ZERO_MS)
     assert verdict.missing.get("fms", 0) == missing, verdict.examples
+
+
+@pytest.mark.parametrize(("at_s", "invented"), [(8.6, 1), (15.6, 0), (24.6, 0), (28.6, 1)])
+def test_while_nobody_knows_what_was_heard_another_sender_may_be_believed(
+    at_s: float, invented: int
+) -> None:
+    """The port was open all the time; the driver behind it began to listen at some second."""
+    ledger = two_odometers()
+    ledger.outages.append((ZERO_MS + 12_000, ZERO_MS + 20_000))
+    ledger.kills.append(("fms", ZERO_MS + 20_000))
+    verdict = judge(ledger, [value(at_s, "fms", ODOMETER, 990.0)], ZERO_MS)
+    assert sum(verdict.invented.values()) == invented, verdict.examples

@@ -26,7 +26,7 @@ LOG = """\
 (1700000002.500000) can0 7FF#R
 """
 needs_captures = pytest.mark.skipif(
-    not CAPTURES.is_dir(), reason="the captures of ../shared/data are not on this machine"
+    not CAPTURES.is_dir(), reason="not run: no captures in ../shared/data; made ones are replayed"
 )
 
 

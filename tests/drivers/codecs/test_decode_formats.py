@@ -16,24 +16,12 @@ import pytest
 from drivers.codecs import can_log, candump
 from drivers.codecs.logged_frame import LoggedFrame
 from drivers.fms_j1939.driver import FmsJ1939
+from tests.drivers.fms_j1939.recordings import CAPTURES, FOLDER, needs_recordings
 
 from .formats import WRITERS
 from .test_can_log import BEGUN, made
 
 BRAIN = Path(sys.executable).with_name("brain")
-CAPTURES = ["css-bus-2023", "css-truck-2021", "css-j1939tp-2021"]
-
-
-def _folder() -> Path | None:
-    # Beside the checkout, or beside the folder that holds several checkouts.
-    for parent in Path(__file__).resolve().parents[3:6]:
-        folder = parent.parent / "shared" / "data" / "can"
-        if folder.is_dir():
-            return folder
-    return None
-
-
-FOLDER = _folder()
 
 
 FRAMES = 15_000
@@ -54,7 +42,7 @@ def lines(name: str) -> list[dict[str, Any]]:
         return [dict(line) for line in FmsJ1939.decode(path)]
 
 
-@pytest.mark.skipif(FOLDER is None, reason="not run: ../shared/data/can is not beside the checkout")
+@needs_recordings
 @pytest.mark.parametrize("name", CAPTURES)
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_real_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str) -> None:

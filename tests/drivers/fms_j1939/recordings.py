@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from drivers.fms_j1939.driver import FmsJ1939
+
+CAPTURES = ["css-bus-2023", "css-truck-2021", "css-j1939tp-2021"]
 
 
 def _folder() -> Path | None:
@@ -19,6 +23,11 @@ def _folder() -> Path | None:
 
 
 FOLDER = _folder()
+needs_recordings = pytest.mark.skipif(
+    FOLDER is None,
+    reason="not run: no recordings, ../shared/data/can is not beside the checkout; the vectors of "
+    "test_vectors.py and the properties run without them",
+)
 
 
 def lines(name: str) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from drivers.codecs import candump
 from drivers.codecs.j1939 import split_id
 from drivers.fms_j1939.addresses import AddressConflicts, Name, contradict, name
 from drivers.fms_j1939.table import PGNS
-from tests.drivers.fms_j1939.recordings import FOLDER
+from tests.drivers.fms_j1939.recordings import FOLDER, needs_recordings
 
 CCVS1 = PGNS[65265]
 DC1 = PGNS[65102]
@@ -126,7 +126,7 @@ def test_memory_is_bounded() -> None:
     assert peak < 1_000_000
 
 
-@pytest.mark.skipif(FOLDER is None, reason="no recordings: ../shared/data/can is not there")
+@needs_recordings
 @pytest.mark.parametrize("recording", ["css-bus-2023", "css-truck-2021", "css-j1939tp-2021"])
 def test_no_conflict_on_real_buses(recording: str) -> None:
     assert FOLDER is not None

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 from types import MappingProxyType
 
 import pytest
@@ -19,8 +18,8 @@ from drivers.codecs.j1939 import split_id
 from drivers.fms_j1939.frames import Frame
 from drivers.fms_j1939.receiver import Receiver
 from drivers.fms_j1939.table import PGNS
+from tests.drivers.fms_j1939.recordings import CAPTURES, FOLDER, needs_recordings
 
-CAPTURES = ["css-bus-2023", "css-truck-2021", "css-j1939tp-2021"]
 BUS = "css-bus-2023"
 CLUSTER, TACHOGRAPH = 0x17, 0xEE
 DOORS, OTHER_DOORS = 0xEC, 0x42
@@ -29,19 +28,7 @@ LOOK_MS = 200
 NO_PREFERENCE: Mapping[str, Sequence[int]] = MappingProxyType({})
 
 
-def _folder() -> Path | None:
-    # Beside the checkout, or beside the folder that holds several checkouts.
-    for parent in Path(__file__).resolve().parents[3:6]:
-        folder = parent.parent / "shared" / "data" / "can"
-        if folder.is_dir():
-            return folder
-    return None
-
-
-FOLDER = _folder()
-pytestmark = pytest.mark.skipif(
-    FOLDER is None, reason="no recordings: ../shared/data/can is not beside the checkout"
-)
+pytestmark = needs_recordings
 
 Told = tuple[int, Scalar | State, tuple[int, int] | None]
 """Milliseconds into the recording, what is stated, and who (PGN, source address) is believed."""

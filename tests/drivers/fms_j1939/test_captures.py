@@ -19,23 +19,9 @@ from drivers.codecs.j1939 import Transport, split_id
 from drivers.fms_j1939.driver import FmsJ1939
 from drivers.fms_j1939.frames import Frame
 from drivers.fms_j1939.receiver import Receiver
+from tests.drivers.fms_j1939.recordings import CAPTURES, FOLDER, needs_recordings
 
-CAPTURES = ["css-bus-2023", "css-truck-2021", "css-j1939tp-2021"]
-
-
-def _folder() -> Path | None:
-    # Beside the checkout, or beside the folder that holds several checkouts.
-    for parent in Path(__file__).resolve().parents[3:6]:
-        folder = parent.parent / "shared" / "data" / "can"
-        if folder.is_dir():
-            return folder
-    return None
-
-
-FOLDER = _folder()
-pytestmark = pytest.mark.skipif(
-    FOLDER is None, reason="no recordings: ../shared/data/can is not beside the checkout"
-)
+pytestmark = needs_recordings
 
 # Their names for our SPNs: all of theirs. SPN 110, wrong in their database, was left out there.
 NAMES = {

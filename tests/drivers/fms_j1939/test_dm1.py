@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.fms_j1939.dm1 import LAMPS, OC_UNKNOWN, Dtc, decode
-from tests.drivers.fms_j1939.recordings import FOLDER, lines
+from tests.drivers.fms_j1939.recordings import FOLDER, lines, needs_recordings
 
 LOW_OIL = Dtc(spn=100, fmi=1, oc=3, cm=0)
 
@@ -96,7 +96,7 @@ def test_any_bytes(payload: bytes) -> None:
     assert len(message.dtcs) <= (len(payload) - 2) // 4
 
 
-@pytest.mark.skipif(FOLDER is None, reason="no recordings: ../shared/data/can is not there")
+@needs_recordings
 @pytest.mark.parametrize("name", ["css-bus-2023", "css-truck-2021", "css-j1939tp-2021"])
 def test_captures_have_the_codes_that_others_found(name: str) -> None:
     """All codes of all messages, by sender: exactly the reference's, as often."""

@@ -13,17 +13,13 @@ from hypothesis import strategies as st
 from agent.sdk import Datatype, State
 from drivers.fms_j1939.pgn import Pgn
 from drivers.fms_j1939.raw_classes import raw_state
-from drivers.fms_j1939.spn import Shape, Spn
-from drivers.fms_j1939.table import GROUPS, PGNS, parameter_groups
+from drivers.fms_j1939.spn import Spn
+from drivers.fms_j1939.table import GROUPS, PGNS
+from tests.drivers.fms_j1939.parameters import ALL, RAW, SPNS
 
 NA = State.NOT_AVAILABLE
 ERROR = State.ERROR
 IMPLAUSIBLE = State.IMPLAUSIBLE
-
-ALL = parameter_groups(electric=True)
-BY_NAME = {pgn.group.name: pgn for pgn in ALL.values()}
-RAW = {Shape.SWITCH, Shape.CODE, Shape.INTEGER, Shape.NUMBER}
-SPNS = [(pgn, spn) for pgn in ALL.values() for spn in pgn.spns if spn.shape in RAW]
 
 
 @pytest.mark.parametrize(

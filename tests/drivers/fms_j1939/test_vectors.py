@@ -7,16 +7,13 @@ import pytest
 from agent.sdk import State
 from drivers.fms_j1939.pgn import Pgn
 from drivers.fms_j1939.spn import Shape, Spn
-from drivers.fms_j1939.table import parameter_groups
+from tests.drivers.fms_j1939.parameters import ALL, SPNS
 
 NA = State.NOT_AVAILABLE
 ERROR = State.ERROR
 IMPLAUSIBLE = State.IMPLAUSIBLE
 
-ALL = parameter_groups(electric=True)
 BY_NAME = {pgn.group.name: pgn for pgn in ALL.values()}
-RAW = {Shape.SWITCH, Shape.CODE, Shape.INTEGER, Shape.NUMBER}
-SPNS = [(pgn, spn) for pgn in ALL.values() for spn in pgn.spns if spn.shape in RAW]
 
 # Per parameter group: payload, then SPN=value in the order of the message; `!` beyond its limits.
 # Worked out by hand from the layout in the standard, not from the table.

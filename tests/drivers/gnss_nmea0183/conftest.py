@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import reduce
 from operator import xor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.sdk import Blob, Group, Kind, Record, Scalar, State, boottime_ms
+from drivers.gnss_nmea0183.driver import Config, GnssNmea0183
+from tests.drivers.gnss_nmea0183.serial_line import Receiver, Running
 
 
 def checksummed(*bodies: str) -> bytes:
@@ -69,3 +72,33 @@ def nmea() -> Callable[..., bytes]:
 @pytest.fixture
 def context(tmp_path: Path) -> RememberingContext:
     return RememberingContext(tmp_path)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    far = Receiver()
+    yield far
+    far.unplug()
+
+
+@pytest.fixture
+def start(receiver: Receiver, context: Any) -> Iterator[Callable[..., Running]]:
+    """Start the driver and return once it has opened the port, so that nothing is flushed."""
+    running: list[Running] = []
+
+    def started(**options: Any) -> Running:
+        opened = threading.Event()
+        ask = context.running
+
+        def running_after_open() -> bool:
+            opened.set()
+            return bool(ask())
+
+        context.running = running_after_open
+        running.append(Running(GnssNmea0183(Config(port=receiver.port, **options)), context))
+        assert opened.wait(2)
+        return running[-1]
+
+    yield started
+    for one in running:
+        one.stop()

@@ -29,7 +29,8 @@ SPEED_KMH = 0.005  # gpsd prints m/s with three decimals
 
 pytestmark = pytest.mark.skipif(
     not FOLDER.is_dir(),
-    reason=f"needs the recordings in {FOLDER}, which are not part of the project",
+    reason="not run: no recordings, ../shared/data/gnss is not beside the checkout; test_logs.py "
+    "and test_fix.py run without them",
 )
 
 
