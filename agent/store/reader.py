@@ -21,8 +21,9 @@ T = TypeVar("T")
 _HEAD = "SELECT id, first, last, n, epoch, boot, length(body) FROM"
 _CLASSES = tuple(StorageClass)
 
-READ_ERRORS = (sqlite3.Error, schema.Damaged, FileNotFoundError)
-"""What reading may raise while the writer replaces a damaged file; look again a little later."""
+READ_ERRORS = (sqlite3.Error, schema.Damaged, OSError)
+"""What reading may raise while the writer replaces a damaged file, or the disk fails; look again a
+little later."""
 
 
 class OutboxReader:

@@ -22,7 +22,7 @@ from tests.contracts.outbox_judge import judge, run
 from tests.faults.injection import command, failpoint, hanging, killed, outbox_files
 from tests.faults.world import World
 
-CALLS = ("pwrite64", "fdatasync", "openat", "ftruncate", "unlink", "fsync")
+CALLS = ("pwrite64", "fdatasync", "openat", "ftruncate", "unlink", "fsync", "pread64", "mmap")
 TOO_MANY = 400
 
 
