@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,8 +54,11 @@ class Loader:
         self.expansion: dict[StorageClass, float] = {}
         self.shapes: Shapes | None = None
 
-    def load(self, cargo: Cargo, source: Source) -> Loaded:
-        """Load and encode; what is gone from the outbox meanwhile is left out."""
+    def load(self, cargo: Cargo, source: Source, thinned: Sequence[Drop] = ()) -> Loaded:
+        """Load and encode; what is gone from the outbox meanwhile is left out.
+
+        `thinned` is told beside what the cargo carries.
+        """
         slices: list[Slice] = []
         runs: list[Run] = []
         refused: list[tuple[RowHead, str]] = []
@@ -80,7 +84,8 @@ class Loader:
                 else:
                     runs.append(Run(first, part.head.boot, list(records)))
         offsets = rows_for(source.offsets(), _spans(runs))
-        payload = Payload(self._vehicle, cargo.epoch, runs, offsets, [*cargo.drops, *holes])
+        drops = [*cargo.drops, *holes]
+        payload = Payload(self._vehicle, cargo.epoch, runs, offsets, drops, thinned=thinned)
         try:
             encoded = codec.encode(payload, self._groups, self._format, self.shapes)
         except Unencodable as error:

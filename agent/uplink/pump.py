@@ -38,6 +38,7 @@ from agent.uplink.endpoint import (
     Lost,
 )
 from agent.uplink.flight import Cargo, Slice
+from agent.uplink.foretelling import Foretelling
 from agent.uplink.limits import Limits
 from agent.uplink.loading import Loader
 from agent.uplink.lookout import Lookout, Reader
@@ -98,6 +99,7 @@ class Uplink:
         self._dialler = Dialler(replace(endpoint, wire=self._accounting.wire), self._events)
         self._delivery = Delivery(config.ack_timeout_s)
         self._lookout = Lookout(reader, self._delivery)
+        self._foretelling = Foretelling()
         self._loader = Loader(vehicle, config.format, groups)
         self._announcing = Announcing(catalogue if config.format == "protobuf" else None)
         self._refusals = Refusals(self._delivery, refuse)
@@ -366,7 +368,9 @@ class Uplink:
 
     def _launch(self, cargo: Cargo) -> None:
         """Encode it and make it a flight; split it where it does not fit."""
-        loaded = self._loader.load(cargo, self._lookout.reader)
+        reader = self._lookout.reader
+        thinned = self._foretelling.due(self._sender.generation, cargo.epoch, reader)
+        loaded = self._loader.load(cargo, reader, thinned)
         for head, reason in loaded.refused:
             self._refusals.give_up(head, reason)
         cargo = replace(cargo, slices=loaded.slices)
@@ -382,4 +386,5 @@ class Uplink:
             return
         topic = self._topics.of(cargo.priority.storage_class)
         self._delivery.launch(cargo, topic, loaded.payload)
+        self._foretelling.told(cargo.epoch)
         self._courier.yields(time.monotonic())
