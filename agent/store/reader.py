@@ -63,14 +63,18 @@ class OutboxReader:
         try:
             return self._load(head)
         except RowDamaged:
+            if os.stat(self._path).st_ino != self._inode:
+                raise KeyError(head.first) from None  # of the file that was replaced meanwhile
             suspect(self._directory)
             raise
 
     def _load(self, head: RowHead) -> Row:
+        # Who lists rows has just looked whether it is still the same file.
         rows = self._ask(
             "SELECT id, first, last, n, epoch, boot, crc, body"
             f" FROM {head.storage_class.value} WHERE id = ?",
             (self._key(head),),
+            self._db,
         )
         if not rows:
             # A row that was deleted is not listed again; one that is lies under a damaged page.
@@ -115,9 +119,11 @@ class OutboxReader:
             self._doubt(error)
             raise
 
-    def _ask(self, sql: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    def _ask(
+        self, sql: str, values: tuple[object, ...], db: sqlite3.Connection | None = None
+    ) -> list[tuple[Any, ...]]:
         try:
-            return self._connect().execute(sql, values).fetchall()
+            return (db or self._connect()).execute(sql, values).fetchall()
         except sqlite3.Error as error:
             self._doubt(error)
             raise

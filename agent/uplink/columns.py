@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain, filterfalse, repeat
-from operator import mul, ne, sub, truediv
+from operator import mul, sub, truediv
 from typing import TypeVar, cast
 
 from agent.record import Scalar, State
@@ -56,15 +56,16 @@ def sort_of_all(values: Sequence[Scalar]) -> str | None:
     return sort if sort == sort_of(highest) else None
 
 
-def _scaled(values: Sequence[float], steps: int) -> list[int] | None:
+def _scaled(values: list[float], steps: int) -> list[int] | None:
     """The values in steps, or None unless each comes back exactly."""
     try:
-        scaled = list(map(round, map(mul, values, repeat(steps))))
+        # Of the ways to round many floats in CPython 3.11 the one that takes half as long.
+        scaled = list(map(float.__round__, map(mul, values, repeat(float(steps)))))
     except (OverflowError, ValueError):  # infinities and NaN
         return None
     if scaled and not -_EXACT <= min(scaled) <= max(scaled) <= _EXACT:
         return None
-    if any(map(ne, map(truediv, scaled, repeat(steps)), values)):
+    if list(map(truediv, scaled, repeat(steps))) != values:
         return None
     if any(math.copysign(1.0, zero) < 0 for zero in filterfalse(None, values)):  # -0.0
         return None
@@ -130,7 +131,7 @@ class Column:
             column.delta.extend(_deltas(cast("list[int]", values)))
 
 
-def _fill_floats(column: pb.Column, values: Sequence[float], steps: int) -> None:
+def _fill_floats(column: pb.Column, values: list[float], steps: int) -> None:
     for candidate in dict.fromkeys((steps, *_DECIMAL_STEPS)):
         if 0 < candidate < 1 << 32 and (scaled := _scaled(values, candidate)) is not None:
             column.steps_per_unit = candidate
@@ -139,11 +140,11 @@ def _fill_floats(column: pb.Column, values: Sequence[float], steps: int) -> None
     column.real.extend(values)
 
 
-def _in_order(at: Sequence[Sequence[int]], entries: list[T]) -> tuple[Sequence[int], list[T]]:
+def _in_order(at: Sequence[Sequence[int]], entries: list[T]) -> tuple[Iterable[int], list[T]]:
     """Positions and entries by rising position."""
-    positions = list(chain.from_iterable(at))
     if all(isinstance(segment, range) for segment in at):  # those of one block after the other
-        return positions, entries
+        return chain.from_iterable(at), entries
+    positions = list(chain.from_iterable(at))
     order = sorted(range(len(positions)), key=positions.__getitem__)
     return [positions[i] for i in order], [entries[i] for i in order]
 

@@ -53,6 +53,7 @@ def typed(found: Sequence[Record]) -> list[object]:
 
 
 @given(st.lists(records(), max_size=12))
+@settings(deadline=None)
 def test_records_as_columns_and_back(given_records: list[Record]) -> None:
     assert typed(Block.of(given_records)) == typed(given_records)
     back: list[Record] = []
@@ -64,6 +65,7 @@ def test_records_as_columns_and_back(given_records: list[Record]) -> None:
 
 
 @given(st.lists(records(), min_size=2, max_size=8), st.data())
+@settings(deadline=None)
 def test_a_slice_is_one_of_records(given_records: list[Record], data: st.DataObject) -> None:
     block = Block.of(given_records)
     begin, end = data.draw(st.integers(0, 8)), data.draw(st.integers(0, 8))
@@ -111,7 +113,7 @@ def test_bounds() -> None:
 
 
 @given(st.binary(max_size=60), st.integers(1, 4), st.booleans())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_any_bytes_are_a_body_or_a_value_error(noise: bytes, n: int, columns: bool) -> None:
     for plain in (noise, (b"\x02" if columns else b"") + noise):
         try:
