@@ -22,12 +22,17 @@ MAX_RESULT = 8_192
 """Bytes of a result as JSON; a reply costs room on the SIM card."""
 SOURCE = "brain"
 CID, TOKEN = "Vehicle.Bus.Command.Id", "Vehicle.Bus.Command.Reply"
+FILE = "Vehicle.Bus.Command.File"
 REPLY = Group(
     "reply",
     (
         Signal(CID, Datatype.STRING, "", "Id of the command that is answered.", EVERY),
         Signal(TOKEN, Datatype.STRING, "", "The signed reply, a compact JWS.", EVERY),
     ),
+)
+COMMAND_FILE = Group(
+    "command_file",
+    (Signal(FILE, Datatype.STRING, "", "Id of the command that asked for the file.", EVERY),),
 )
 
 
