@@ -356,6 +356,8 @@ def test_a_flood_from_a_hostile_broker_costs_nothing(fleet: Fleet) -> None:
         assert counts["flood"] > 100 and counts["too_large"] > 100, counts
         assert fleet.commands()["done"] == done
         assert resident_kb(fleet.pid) - before_kb < 12_000
+        maps = Path(f"/proc/{fleet.pid}/maps").read_text()
+        assert "cryptography" not in maps, "10 MB that Python's own OpenSSL makes unnecessary"
         assert fleet.status()["uplink"]["state"] == "up"
     finally:
         client.disconnect()
