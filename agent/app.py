@@ -17,7 +17,7 @@ from agent.alarms import Alarm, of
 from agent.arbitration import apply, arbiter
 from agent.board import Board
 from agent.commanding import Commanding, Remote
-from agent.commands.replies import REPLY
+from agent.commands.replies import COMMAND_FILE, REPLY
 from agent.config import Config, ConfigInvalid, SecretUnavailable
 from agent.config_problems import log_lines
 from agent.control import Control
@@ -83,7 +83,8 @@ class Coordinator:
         self.catalogue = Catalogue()
         self.thin = Thin()
         self._declared = Declared(self.catalogue, self.thin)
-        self._declared.restore(self.outbox.catalogue(), SOURCE, (AGENT, ARBITRATED, REPLY))
+        own = (AGENT, ARBITRATED, REPLY, COMMAND_FILE)
+        self._declared.restore(self.outbox.catalogue(), SOURCE, own)
         rows = [*self.outbox.offsets()]
         if all(row.boot != self.boot for row in rows):
             rows.append(clock.system_offset(self.boot))
@@ -139,6 +140,7 @@ class Coordinator:
         self._commanding = Commanding(
             state_dir,
             remote,
+            spool=self.spool,
             status=lambda: view.report("status"),
             parts=view.support,
             give=commands.give,

@@ -66,7 +66,8 @@ class Ingest:
 
     `marks` are the store's at the start. `names(uid, name)` says whether a user may speak as a
     source; `sources` are the configured ones, None takes any. `answered` gets the answers to
-    commands, `left` the names of sources whose connection ended.
+    commands with the files that came along, open until it returns; `left` the names of sources
+    whose connection ended.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Ingest:
         *,
         names: Callable[[int, str], bool] = trust_all,
         sources: Collection[str] | None = None,
-        answered: Callable[[str, Answer], None] = lambda source, answer: None,
+        answered: Callable[[str, Answer, list[int]], None] = lambda source, answer, files: None,
         left: Callable[[str], None] = lambda source: None,
         spool: Spool | None = None,
     ) -> None:
@@ -199,7 +200,7 @@ class Ingest:
         elif isinstance(message, Skipped):
             self._advance(peer, message.first, message.last, None)
         elif isinstance(message, Answer):
-            self._answered(peer.source, checked_answer(message))
+            self._answered(peer.source, checked_answer(message), peer.descriptors)
         else:
             report = checked_report(message)
             counters = report.counters | {"rejected_records": self._rejected.get(peer.source, 0)}
