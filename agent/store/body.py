@@ -73,6 +73,13 @@ _decode_line = msgspec.json.Decoder(_Line).decode
 _decode_steps = msgspec.json.Decoder(list[int]).decode
 
 
+def weight(record: Record) -> int:
+    """Bytes of a record by itself: more than it adds to a body."""
+    return len(
+        _encode((record.source, record.boottime_ms, dict(record.values), dict(record.states)))
+    )
+
+
 def bodies(records: Sequence[Record], seqs: Sequence[int] = ()) -> Iterator[tuple[int, bytes]]:
     """The records as (number of records, body), split so that each body keeps the bounds.
 

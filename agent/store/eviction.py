@@ -32,6 +32,7 @@ class Dropping(Protocol):
     db: sqlite3.Connection
     suspect: bool
     changed: bool
+    scarce: bool
     limits: Limits
     file: Path | None
 
@@ -67,10 +68,11 @@ def make_room(tx: Dropping, nbytes: int, *, tight: bool) -> int:
     `nbytes` of bodies are to be added. Bulk goes first, then history; the records given up. Nothing
     is thinned here: what is written anew needs the very room that there is not.
     """
-    if not nbytes or tx.file is None:
+    if tx.file is None:
         return 0
     (pages,) = tx.db.execute("PRAGMA page_count").fetchone()
-    if not tight and not scarce(tx.file, pages * PAGE_BYTES):
+    tx.scarce = tight or scarce(tx.file, pages * PAGE_BYTES)
+    if not nbytes or not tx.scarce:
         return 0
     (free,) = tx.db.execute("PRAGMA freelist_count").fetchone()
     nbytes += SPARE_BYTES - (0 if tight else free * PAGE_BYTES)

@@ -52,6 +52,12 @@ class Damaged(Exception):
     """The file is not an outbox as it was written."""
 
 
+class NoRoom(sqlite3.OperationalError):
+    """A commit would fit into the log, and what it adds not into the file."""
+
+    sqlite_errorcode = sqlite3.SQLITE_FULL
+
+
 class NotWritten(sqlite3.OperationalError):
     """SQLite was told that all went well, and it did not."""
 
