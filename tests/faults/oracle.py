@@ -23,13 +23,15 @@ def judge(ledger: Path, logs: Iterable[str], fed: Mapping[str, int]) -> Books:
 
     `lost`: what was said to be on flash and is neither delivered nor in a drop, and numbers of the
     feeders that are neither (their rings hold them until they are on flash). `invented`: what no
-    feeder said, what came under two identities, one identity with two contents, and numbers of a
-    class that do not rise with their seq.
+    feeder said, what came under two identities, one identity with two contents, numbers of a class
+    that do not rise with their seq, and accounts of more records than their range has.
+
+    A drop excuses no more than it says, and no more than there are numbers without a record.
     """
     found = books(ledger, logs)
     with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, timeout=10.0)) as db:
         db.execute("BEGIN")
-        (dropped,) = db.execute("SELECT coalesce(sum(count), 0) FROM dropped").fetchone()
+        excused = _excused(db, found)
         missing = 0
         for source, last in fed.items():
             rows = db.execute(
@@ -54,7 +56,38 @@ def judge(ledger: Path, logs: Iterable[str], fed: Mapping[str, int]) -> Books:
                 before[epoch, kind] = number
             absent = [number for number in range(1, last + 1) if number not in numbers]
             missing += len(absent)
-            if len(absent) > dropped:
+            if len(absent) > excused:
                 found.examples.append(f"{source}: absent {absent[:SHOWN]} ... {absent[-SHOWN:]}")
-        found.lost += max(0, missing - dropped)
+        found.lost += max(0, missing - excused)
+    return found
+
+
+def _excused(db: sqlite3.Connection, found: Books) -> int:
+    """How many records the accounts can stand for."""
+    (dropped,) = db.execute("SELECT coalesce(sum(count), 0) FROM dropped").fetchone()
+    wide = db.execute(
+        "SELECT epoch, class, first, last, count FROM dropped WHERE count > last - first + 1"
+    ).fetchall()
+    for epoch, storage_class, first, last, count in wide:
+        found.invented += 1
+        account = f"{epoch[:8]} {first} to {last}"
+        found.examples.append(f"an account of {count} {storage_class} records for {account}")
+    (numbers,) = db.execute("SELECT coalesce(sum(last - first + 1), 0) FROM span").fetchone()
+    (records,) = db.execute("SELECT count(*) FROM record").fetchone()
+    return min(int(dropped), int(numbers) - int(records))
+
+
+def not_a_beginning(ledger: Path, gone: Mapping[str, int]) -> list[str]:
+    """Of drivers that were killed: what is wrong with what they left behind. Empty: nothing.
+
+    `gone`: the last number that each began to emit, by source. Its ring died with it, so of its
+    numbers a beginning must be there, without a hole and none twice.
+    """
+    found = []
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, timeout=10.0)) as db:
+        for name, last in gone.items():
+            rows = db.execute("SELECT vals FROM record WHERE source = ?", (name,)).fetchall()
+            numbers = sorted(json.loads(text)[COUNT] for (text,) in rows)
+            if numbers != list(range(1, len(numbers) + 1)) or len(numbers) > last:
+                found.append(f"{name}: {len(numbers)} of {last}, the last {numbers[-SHOWN:]}")
     return found
