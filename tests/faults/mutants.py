@@ -84,7 +84,7 @@ MUTANTS = (
         "agent/store/transaction.py",
         "            self.state.marks[source] = (mark.stream, mark.upto)\n",
         "",
-        ("test_storm.py::test_some_kills_of_every_part",),
+        ("test_kills.py::test_killed_at_a_failpoint",),
     ),
     Mutant(
         "what a connection brings again is taken again",
@@ -189,7 +189,7 @@ MUTANTS = (
             for peer in named.values():
                 peer.confirm(max(mark.upto, peer.progress.received))
 """,
-        ("test_storm.py::test_some_kills_of_every_part",),
+        ("test_storm.py::test_killed_while_it_commits",),
     ),
     Mutant(
         "commits are not forced to disk",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.books import Books, books
 from tests.faults.feeder import COUNT
@@ -18,8 +19,16 @@ from tests.faults.feeder import COUNT
 SHOWN = 5
 
 
-def judge(ledger: Path, logs: Iterable[str], fed: Mapping[str, int]) -> Books:
+def judge(
+    ledger: Path,
+    logs: Iterable[str],
+    fed: Mapping[str, int],
+    deaths: Mapping[str, Sequence[int]] = MappingProxyType({}),
+) -> Books:
     """The books of a run. `fed`: the last number that each feeder began to emit, by source.
+
+    `deaths`: the same at each death of a feeder. Its ring died with it, so the last numbers of that
+    life may be absent; those before the last delivered one may not.
 
     `lost`: what was said to be on flash and is neither delivered nor in a drop, and numbers of the
     feeders that are neither (their rings hold them until they are on flash). `invented`: what no
@@ -54,12 +63,26 @@ def judge(ledger: Path, logs: Iterable[str], fed: Mapping[str, int]) -> Books:
                     found.examples.append(f"{source} {number}, {epoch[:8]} {seq}: {wrong}")
                 numbers.add(number)
                 before[epoch, kind] = number
-            absent = [number for number in range(1, last + 1) if number not in numbers]
+            absent = _absent(numbers, last, deaths.get(source, ()))
             missing += len(absent)
             if len(absent) > excused:
                 found.examples.append(f"{source}: absent {absent[:SHOWN]} ... {absent[-SHOWN:]}")
         found.lost += max(0, missing - excused)
     return found
+
+
+def _absent(numbers: set[int], last: int, deaths: Sequence[int]) -> list[int]:
+    """The numbers up to `last` that are not there and that no ring took with it."""
+    absent: list[int] = []
+    begin = 1
+    for at, end in enumerate((*deaths, last)):
+        life = range(begin, end + 1)
+        # The last life is not over: all of it must be there.
+        alive = at == len(deaths)
+        until = end if alive else max((n for n in life if n in numbers), default=begin - 1)
+        absent += [number for number in life if number not in numbers and number <= until]
+        begin = end + 1
+    return absent
 
 
 def _excused(db: sqlite3.Connection, found: Books) -> int:
@@ -75,19 +98,3 @@ def _excused(db: sqlite3.Connection, found: Books) -> int:
     (numbers,) = db.execute("SELECT coalesce(sum(last - first + 1), 0) FROM span").fetchone()
     (records,) = db.execute("SELECT count(*) FROM record").fetchone()
     return min(int(dropped), int(numbers) - int(records))
-
-
-def not_a_beginning(ledger: Path, gone: Mapping[str, int]) -> list[str]:
-    """Of drivers that were killed: what is wrong with what they left behind. Empty: nothing.
-
-    `gone`: the last number that each began to emit, by source. Its ring died with it, so of its
-    numbers a beginning must be there, without a hole and none twice.
-    """
-    found = []
-    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, timeout=10.0)) as db:
-        for name, last in gone.items():
-            rows = db.execute("SELECT vals FROM record WHERE source = ?", (name,)).fetchall()
-            numbers = sorted(json.loads(text)[COUNT] for (text,) in rows)
-            if numbers != list(range(1, len(numbers) + 1)) or len(numbers) > last:
-                found.append(f"{name}: {len(numbers)} of {last}, the last {numbers[-SHOWN:]}")
-    return found

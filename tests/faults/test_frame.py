@@ -79,6 +79,44 @@ def test_the_oracle_sees(
     assert found.accepted == 6
 
 
+@pytest.mark.parametrize(
+    ("change", "last", "deaths", "lost"),
+    [
+        (without(), 6, [6], 0),
+        (without(), 8, [8], 0),  # 7 and 8 died with the ring
+        (without(), 8, [6], 2),  # its next life has them still
+        (without(), 8, [3, 8], 0),
+        (without(), 9, [8], 1),
+        (without(4), 6, [3], 1),  # 3 was the last of its life, but its seq has no record
+        (without(3), 6, [6], 2),  # 2 is missing before others that came
+        (dropped(3, 3, 1), 6, [6], 0),
+        (dropped(3, 3, 2), 6, [6], 0),
+    ],
+)
+def test_what_dies_with_a_driver(
+    change: Callable[[sqlite3.Connection], None],
+    last: int,
+    deaths: list[int],
+    lost: int,
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger.db"
+    ledger(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        change(db)
+    found = judge(path, [LOG], {"count": last}, {"count": deaths})
+    assert found.lost == lost, found
+
+
+def test_an_account_excuses_no_more_than_it_has_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    ledger(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        dropped(2, 3, 3)(db)
+    found = judge(path, [LOG], {"count": 7})
+    assert (found.lost, found.invented) == (1, 1), found
+
+
 def test_what_is_on_flash_and_unheard_of_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     ledger(path)
