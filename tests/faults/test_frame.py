@@ -14,6 +14,7 @@ from cloud.schema import open_writer
 from tests.faults.oracle import judge
 from tests.faults.table import table
 from tests.faults.world import World
+from tests.report import Report
 
 LOG = "DEBUG   on flash: epoch e1 to 6"
 INSERT = "INSERT INTO record VALUES('v','e1',?,'count','count',?,'b',0,NULL,0,?,'{}',NULL)"
@@ -143,3 +144,25 @@ def test_the_table() -> None:
     lines = table(faults).splitlines()
     assert lines[2].startswith("| A2 | killed |  |") and lines[2].endswith("| not run |")
     assert lines[3].startswith("| A10 | stopped | 1 | 1,200 |")
+
+
+def test_the_report_has_these_columns_and_no_other(tmp_path: Path) -> None:
+    report = Report("faults", plain=True)
+    report.enter("A10", "stopped", {"accepted": 5, "heal_ms": 7, "remark": 1}, "passed")
+    report.enter("A2", "killed", {}, "not run", "strace is missing")
+    report.enter("A10", "stopped", {"runs": 2, "accepted": 1, "heal_ms": 3}, "failed")
+    report.write(tmp_path / "report.json")
+    written = json.loads((tmp_path / "report.json").read_text())
+    assert list(written) == ["faults"]
+    killed, stopped = written["faults"]
+    assert killed == {
+        "id": "A2",
+        "what": "killed",
+        **dict.fromkeys(("runs", "accepted", "delivered", "dropped", "lost", "invented")),
+        "heal_ms": None,
+        "verdict": "not run",
+    }
+    assert list(stopped) == list(killed)
+    assert (stopped["runs"], stopped["accepted"], stopped["heal_ms"]) == (3, 6, 7)
+    assert stopped["verdict"] == "failed"
+    assert any("strace is missing" in line for line in report.lines())
