@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import order
+from tests.faults.injection import failing
 from tests.faults.liar import between
 from tests.faults.losing import Losing
 from tests.faults.world import World
@@ -27,6 +28,7 @@ from tests.faults.world import World
 KINDS = ("agent", "agent", "driver", "broker", "cloud")
 WHAT = "kill -9 of agent, drivers, broker and cloud end in random order, under load"
 WITHIN = "kill -9 within a commit that takes a second, life after life"
+BROKEN = "a driver's connection breaks before a commit, and the agent is killed or lives on"
 RATES = {"living": 400, "killed": 150}
 """Records a second of the driver that lives on and of the one that is killed."""
 WORKING = 0.6
@@ -140,3 +142,30 @@ def test_durable_comes_after_the_fsync(world: World) -> None:
     told = list(order.words(log, "count"))
     assert len(told) >= 10, "too few words were seen"
     assert [word for word in told if word[0] > word[1]] == []
+
+
+@pytest.mark.fault("A3.3", BROKEN)
+def test_connections_that_break(world: World) -> None:
+    """What was taken and is not on flash yet comes again: it must not be kept twice, nor forgotten.
+
+    Commits are rare, so that there is much of it: no acks hurry them.
+    """
+    world.configure(store="commit_interval_s = 4.0\n")
+    world.start()
+    feeder = world.feed(rate=200)
+    feeder.tell("events 0")
+    log = world.directory / "breaks.strace"
+    for life in range(4):
+        world.accepts(100)
+        mark = world.mark()
+        broken = failing(feeder.process.pid, "sendto:error=ECONNRESET:when=20", files=[], log=log)
+        with broken:
+            world.until(
+                lambda mark=mark: "count: counting 1 connected" in world.log(mark), "it is back"
+            )
+        if life % 2:
+            world.kill()
+            world.spawn()
+    world.figures["runs"] = 4
+    began = time.monotonic()
+    assert world.settle(healed_at=began).dropped == 0
