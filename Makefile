@@ -132,7 +132,7 @@ rig-kernel:
 # Fifty random runs in a row, one kill after the other: the long form of the tests in tests/hil.
 RUNS ?= 50
 test-kills: $(DEV)
-	$(BIN)/python tests/hil/random_kills.py --runs $(RUNS)
+	$(BIN)/python -m tests.hil.random_kills --runs $(RUNS) $(KILLS_ARGS)
 
 # A million inputs each, some 10 minutes together; a slice of both is part of make test.
 fuzz: $(DEV)

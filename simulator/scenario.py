@@ -38,6 +38,7 @@ class Scenario:
     run_dir: Path
     port: int
     keep: bool
+    log_level: str = "info"
     vehicle: VehicleKind = "diesel"
     quirks: tuple[str, ...] = ()
     gtfs: Path | None = None
@@ -91,6 +92,8 @@ def arguments(argv: list[str]) -> Scenario:
     parser.add_argument("--run-dir", type=Path, required=True, metavar="DIR")
     parser.add_argument("--port", type=int, default=0, help="broker port (any free one)")
     parser.add_argument("--keep", action="store_true", help="keep outbox, ledger and logs")
+    levels = ("debug", "info", "warning", "error")
+    parser.add_argument("--log-level", choices=levels, default="info", help="of the agent (info)")
     args = parser.parse_args(argv)
     base = _scenario(args.scenario) if args.scenario else {}
     try:
@@ -122,6 +125,7 @@ def arguments(argv: list[str]) -> Scenario:
         args.run_dir,
         args.port,
         args.keep,
+        args.log_level,
         _vehicle(args.vehicle if args.vehicle is not None else base.get("vehicle", KINDS[0])),
         _quirks([*_list(base, "quirks"), *args.quirk]),
         *_gtfs(args, base),

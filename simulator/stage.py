@@ -38,6 +38,7 @@ class Stage:
         self.work = self.run_dir / "simulation"
         self._keep = scenario.keep
         self._vehicle = scenario.vehicle
+        self._log_level = scenario.log_level
         # Before anything of an earlier run is removed: it may not be over.
         self._lock_fd = _lock(self.run_dir)
         if scenario.port and listening(scenario.port):
@@ -89,6 +90,7 @@ class Stage:
         overlay = 'overlay = "electric"\n' if self._vehicle == "electric" else ""
         drop_in.write_text(
             f"[vehicle]\nid = {json.dumps(VEHICLE)}\n{overlay}"
+            f"[agent]\nlog_level = {json.dumps(self._log_level)}\n"
             f'[uplink]\nbroker = "127.0.0.1"\nport = {self.link.port}\n'
             f"[drivers.gnss]\nport = {json.dumps(self.wires['gnss'].path)}\n"
             f"[drivers.fms]\nchannel = {json.dumps(self.wires['fms'].path)}\n"
