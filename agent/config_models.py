@@ -118,7 +118,7 @@ class Uplink(_Section):
     ] = "protobuf"
     linger_s: Annotated[
         float, Field(ge=0, le=60, description="Seconds that samples wait for company.")
-    ] = 1.0
+    ] = 10.0
     window: Annotated[int, Field(ge=1, le=20, description="Batches in flight.")] = 6
     max_payload_kib: Annotated[int, Field(ge=4, le=240, description="Largest batch in KiB.")] = 96
     ack_timeout_s: Annotated[
