@@ -66,6 +66,7 @@ class Despatch:
         self._budget: Budget = UNLIMITED
         self._limits = Limits.of(config, topics)
         self._last: Priority | None = None
+        self._alarms_since = 0
         self._again_at = float("-inf")
         self.portion = Portion()
 
@@ -127,7 +128,10 @@ class Despatch:
                 return split
         if batch is None:
             return None
-        self._last = batch.priority
+        if batch.priority is Priority.ALARM:
+            self._alarms_since += 1
+        else:
+            self._last, self._alarms_since = batch.priority, 0
         self._lookout.chosen(batch)
         slices = tuple(Slice.whole(head) for head in batch.heads)
         return Cargo(batch.priority, batch.epoch, slices, batch.drops)
@@ -155,6 +159,7 @@ class Despatch:
             paused=self._refusals.paused(now),
             linger_s=self._config.linger_s,
             last=self._last,
+            alarms_since=self._alarms_since,
         )
 
     def _launch(self, cargo: Cargo) -> None:

@@ -77,7 +77,7 @@ def test_alarms_overtake_a_backlog(world: World, liar: Liar) -> None:
     world.start()
     feeder = world.feed(rate=2_500)
     feeder.tell("events 0")
-    feeder.tell("pad 20")  # 14 bytes a record on the wire, as a bus has them
+    feeder.tell("pad 60")  # more than a record of a bus has, so the backlog lasts
     world.accepts(BACKLOG, within_s=120)
     feeder.tell("rate 10")
     liar.crawl(48_000, RTT_S)
