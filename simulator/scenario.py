@@ -44,6 +44,7 @@ class Scenario:
     gtfs: Path | None = None
     gtfs_route: str | None = None
     gtfs_trip: str | None = None
+    config: Path | None = None
 
     @property
     def judged(self) -> bool:
@@ -86,6 +87,9 @@ def arguments(argv: list[str]) -> Scenario:
     parser.add_argument("--gtfs", type=Path, metavar="ZIP", help="route, stops and times of a feed")
     parser.add_argument("--gtfs-route", metavar="ID", help="route_id in it (one by the seed)")
     parser.add_argument("--gtfs-trip", metavar="ID", help="trip_id in it (one by the seed)")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="TOML laid over the agent's configuration"
+    )
     parser.add_argument("--speed", type=float, metavar="X", help="world seconds per second (1)")
     parser.add_argument("--headless", action="store_true", help="no line a second")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report as JSON")
@@ -114,6 +118,8 @@ def arguments(argv: list[str]) -> Scenario:
         raise Misuse(f"--port {args.port}: expected 0 to 65535")
     if args.report is not None and not args.report.resolve().parent.is_dir():
         raise Misuse(f"--report {args.report}: no such directory; create it first")
+    if args.config is not None and not args.config.is_file():
+        raise Misuse(f"--config {args.config}: no such file; expected TOML for the agent")
     return Scenario(
         seed,
         float(duration) if duration is not None else None,
@@ -129,6 +135,7 @@ def arguments(argv: list[str]) -> Scenario:
         _vehicle(args.vehicle if args.vehicle is not None else base.get("vehicle", KINDS[0])),
         _quirks([*_list(base, "quirks"), *args.quirk]),
         *_gtfs(args, base),
+        config=args.config,
     )
 
 

@@ -40,8 +40,10 @@ BESIDE = {
 
 TITLES = {
     "A3": "kill -9 of agent, drivers, broker and cloud end again and again, under load",
+    "B5": "no room: for a byte, filled by somebody else, for a file (inodes); alarms still flow",
     "B12": "files of the database are deleted or replaced, open or not",
     "C6": "TLS with a wrong clock: the right alarm, healed by GNSS, every check is made",
+    "F7": "uploads: cut, killed, twice, flipped; the copy harmed, the far end's needs a lie",
     "G1": "the broker goes up and down once a second, or is away for longer than the quota lasts",
     "G2": "half-open lines: up, down, all but pings, with nothing to send",
     "G3": "confirmations twice, of unknown messages, in another order, never",
