@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -72,3 +74,32 @@ def test_acks_of_what_was_never_sent(world: World, liar: Liar) -> None:
     liar.reading.set()
     assert world.settle(healed_at=time.monotonic()).dropped == 0
     assert len(liar.lines) == 1, "all that was sent on it was passed on"
+
+
+@pytest.mark.fault("G3", "acks of all of a row but its last number, then the agent is killed")
+def test_acks_of_a_part_of_a_row(world: World, liar: Liar) -> None:
+    """Nothing arrives, and most of it is acknowledged: no row may go before all of it is."""
+
+    def lose(one: Packet, line: Line) -> bytes | None:
+        if one.batch:
+            line.answer(puback(one.mid))
+            return None
+        return one.raw
+
+    liar.up = lose
+    world.dial()
+    world.start()
+    world.feed(rate=100).tell("events 0")
+    world.accepts(200)
+    ends = [int(number) for number in re.findall(r"on flash: epoch \w+ to (\d+)", world.log())]
+    rows = [(a + 1, b) for a, b in pairwise([0, *ends]) if b > a + 2]
+    assert len(rows) >= 5, ends
+    (epoch,) = accepted_in([world.log()])
+    liar.lines[-1].answer(ack(epoch, *((first, last - 1) for first, last in rows)))
+    # What is acknowledged alone is deleted within a second.
+    world.accepts(200)
+    world.kill()
+    liar.up = None
+    began = time.monotonic()
+    world.start()
+    assert world.settle(healed_at=began).dropped == 0

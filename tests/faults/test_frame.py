@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from cloud.schema import open_writer
+from tests.faults.mutants import MUTANTS, Mutant, broken
 from tests.faults.oracle import judge
 from tests.faults.table import table
-from tests.faults.world import World
+from tests.faults.world import CHECKOUT, World
 from tests.report import Report
 
 LOG = "DEBUG   on flash: epoch e1 to 6"
@@ -166,3 +167,12 @@ def test_the_report_has_these_columns_and_no_other(tmp_path: Path) -> None:
     assert (stopped["runs"], stopped["accepted"], stopped["heal_ms"]) == (3, 6, 7)
     assert stopped["verdict"] == "failed"
     assert any("strace is missing" in line for line in report.lines())
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_changes_that_tests_must_see_still_fit(mutant: Mutant) -> None:
+    """`python -m tests.faults.mutants` makes them and runs the tests; here only whether it can."""
+    assert broken(mutant, (CHECKOUT / mutant.file).read_text())
+    for test in mutant.tests:
+        file, _, name = test.partition("::")
+        assert f"def {name.partition('[')[0]}" in (CHECKOUT / "tests/faults" / file).read_text()
