@@ -140,8 +140,12 @@ class Pipeline:
         for epoch, ranges in acked:
             self._acked.setdefault(epoch, []).extend(ranges)
         self._refused += refused
-        for record in own:
+        for at, record in enumerate(own, 1):
             self._accept(record)
+            if self._ends_row() and not self._stop.is_set():
+                with self._others:
+                    self._own = own[at:] + self._own
+                break
         if acked or refused:
             self._due_within(ACKS_ALONE_S)
 
@@ -190,19 +194,26 @@ class Pipeline:
 
     def _take(self) -> None:
         now = time.monotonic()
+        if self._ends_row():
+            self._due = now
+            return
         idle_s = 0.01 if self._salvaging else 0.5
         wait_s = idle_s if self._due is None else min(idle_s, max(0.0, self._due - now))
         try:
             self._apply(self._inbox.get(timeout=wait_s) if wait_s else self._inbox.get_nowait())
             most = LEAST_PENDING if self._outbox.scarce else MAX_PENDING
             while len(self._pending) < most:
-                if self._pending and self._pending[-1].kind is Kind.FILE:
-                    break  # a row of its own: it is acknowledged, or given up, for itself
+                if self._ends_row():
+                    break
                 self._apply(self._inbox.get_nowait())
             self._due = now
         except queue.Empty:
             # Only then: what waits in the inbox was said before now.
             self._keep(self._arbiter.at(boottime_ms()))
+
+    def _ends_row(self) -> bool:
+        """Whether the next commit is due: a file's record is acknowledged, or given up, alone."""
+        return bool(self._pending) and self._pending[-1].kind is Kind.FILE
 
     def _take_rest(self) -> None:
         while True:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agent.record import StorageClass
-from agent.store.body import row_id
 from agent.store.intervals import IntervalSet
+from agent.store.rawrow import row_id
 from agent.store.rows import Range
 from agent.store.state import Epoch
 from agent.store.weight import HEAD, Head

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from agent.record import StorageClass
 from agent.store import powered
-from agent.store.body import EPOCH_SHIFT, MASK, RawRow, row_id
 from agent.store.limits import Limits
+from agent.store.rawrow import EPOCH_SHIFT, MASK, RawRow, row_id
 from agent.store.room import scarce
 from agent.store.state import Epoch, State
 from agent.store.thinning import thin_some
@@ -65,7 +65,7 @@ def keep_limits(tx: Dropping) -> int:
 def make_room(tx: Dropping, nbytes: int, *, tight: bool) -> int:
     """Where the disk has little room left, or had none a moment ago: free as much as will come.
 
-    `nbytes` of lines are to be added. Bulk goes first, then history; the records given up. Nothing
+    `nbytes` of bodies are to be added. Bulk goes first, then history; the records given up. Nothing
     is thinned here: what is written anew needs the very room that there is not.
     """
     if tx.file is None:

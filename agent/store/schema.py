@@ -38,7 +38,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " utc_offset_ms INTEGER NOT NULL, source TEXT NOT NULL)",
         "CREATE TABLE catalogue (source TEXT PRIMARY KEY, groups BLOB NOT NULL) WITHOUT ROWID",
     ),
-    # 2: history rows may have holes. Version 1 would take them for damaged.
+    # 2: bodies are columns, and history rows may have holes. Version 1 would take them for damaged.
     (),
 )
 VERSION = len(MIGRATIONS)

@@ -6,10 +6,10 @@ the alarms behind them for as long as the disk is full.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from agent.record import StorageClass
+from agent.record import Record, StorageClass
+from agent.store.body import weight
 from agent.store.eviction import PAGE_BYTES, SPARE_BYTES
 from agent.store.room import room_left
 from agent.store.rows import Drop
@@ -21,15 +21,10 @@ LAST_TRY = 4
 """Refusals after which none of the samples is kept: no estimate may block the alarms for ever."""
 
 
-def plain_bytes(lines: Mapping[StorageClass, list[bytes]]) -> int:
-    """Bytes of some lines: more than their rows will take."""
-    return sum(len(text) for of_class in lines.values() for text in of_class)
-
-
 def fit(
-    tx: Transaction, lines: dict[StorageClass, list[bytes]], refusals: int, log_bytes: int
+    tx: Transaction, records: dict[StorageClass, list[Record]], refusals: int, log_bytes: int
 ) -> int:
-    """Take from `lines` what there is no room for, bulk first, the oldest first; how many went.
+    """Take from `records` what there is no room for, bulk first, the oldest first; how many went.
 
     `refusals`: so often the disk had no room for them; each but the first halves what is tried.
     `log_bytes`: of the log's own file, free to be written again. Alarms are never taken.
@@ -41,15 +36,16 @@ def fit(
     left = room_left(tx.file.parent) or 0
     room = min(free * PAGE_BYTES, log_bytes) + left // 2 - SPARE_BYTES
     room = 0 if refusals >= LAST_TRY else room >> (refusals - 1)
-    room -= sum(map(len, lines.get(StorageClass.ALARM, ())))
+    room -= sum(map(weight, records.get(StorageClass.ALARM, ())))
     gone = 0
     for storage_class in (StorageClass.HISTORY, StorageClass.BULK):
-        waiting = lines.get(storage_class, [])
+        waiting = records.get(storage_class, [])
         kept = len(waiting)
-        for text in reversed(waiting):
-            if len(text) > room:
+        for record in reversed(waiting):
+            nbytes = weight(record)
+            if nbytes > room:
                 break
-            room -= len(text)
+            room -= nbytes
             kept -= 1
         gone += _shed(tx, storage_class, kept)
         del waiting[:kept]

@@ -5,6 +5,7 @@ It works on copies of what the outbox knows in RAM; the engine adopts them after
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,25 +13,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent.clock import OffsetRow
-from agent.record import CLASS_OF, StorageClass
+from agent.record import CLASS_OF, Record, StorageClass
 from agent.store import powered
 from agent.store import state as states
 from agent.store.accounts import Accounts
 from agent.store.acknowledging import acknowledge
-from agent.store.body import (
-    RawRow,
-    bodies,
-    checksum,
-    line,
-    row_id,
-    sound,
-)
+from agent.store.body import bodies
 from agent.store.eviction import PAGE_BYTES, keep_limits, make_room
 from agent.store.intervals import IntervalSet
 from agent.store.limits import Limits
+from agent.store.rawrow import RawRow, checksum, row_id, sound
 from agent.store.rows import Change, Done, Drop, RowHead
 from agent.store.schema import Damaged
-from agent.store.shedding import fit, plain_bytes
+from agent.store.shedding import fit
 from agent.store.state import Epoch, State
 from agent.store.weight import HEAD, ROW_OVERHEAD_BYTES, Head
 
@@ -104,14 +99,17 @@ class Transaction:
         acknowledged = sum(acknowledge(self, epoch, ranges) for epoch, ranges in change.acked)
         dropped = sum(self.give_up(head, reason) for head, reason in change.drops)
         powered.elapse(self.state.powered, change.boot, self._boottime_ms)
-        lines: dict[StorageClass, list[bytes]] = {}
+        records: dict[StorageClass, list[Record]] = {}
         for record in change.records:
-            lines.setdefault(CLASS_OF[record.kind], []).append(line(record))
-        dropped += make_room(self, plain_bytes(lines), tight=refusals > 0)
+            records.setdefault(CLASS_OF[record.kind], []).append(record)
+        fresh = {of: list(bodies(alike)) for of, alike in records.items()}
+        nbytes = sum(len(body) + PAGE_BYTES for _, body in itertools.chain(*fresh.values()))
+        dropped += make_room(self, nbytes, tight=refusals > 0)
         first = self.state.current.seq + 1
-        if refusals:
-            dropped += fit(self, lines, refusals, log_bytes)
-        self._append(lines, change.boot)
+        if refusals and (shed := fit(self, records, refusals, log_bytes)):
+            dropped += shed
+            fresh = {of: list(bodies(alike)) for of, alike in records.items()}
+        self._append(fresh, change.boot)
         dropped += keep_limits(self)
         for source, mark in change.marks.items():
             self.state.marks[source] = (mark.stream, mark.upto)
@@ -166,10 +164,10 @@ class Transaction:
         )
         self.changed = True
 
-    def _append(self, lines: Mapping[StorageClass, Sequence[bytes]], boot: str) -> None:
+    def _append(self, fresh: Mapping[StorageClass, Sequence[tuple[int, bytes]]], boot: str) -> None:
         epoch = self.state.current
         for storage_class in StorageClass:
-            for n, body in bodies(lines.get(storage_class, ())):
+            for n, body in fresh.get(storage_class, ()):
                 first, last = epoch.seq + 1, epoch.seq + n
                 crc = checksum(storage_class, epoch.name, first, last, boot, body, n)
                 key = row_id(epoch.index, first)
