@@ -30,13 +30,6 @@ NOT_INJECTED = {
     "H7": "udev and D-Bus are not used; a journal that is gone is B14",
 }
 
-BESIDE = {
-    "I6": "a remote configuration on trial: with the commands, tests/agent",
-    "I9": "hostile commands: with the commands, tests/agent",
-    "I10": "a command runs at most once: with the commands, tests/agent",
-}
-"""Tested, but not with the marker of a fault."""
-
 _HERE = Path(__file__).parent
 
 
