@@ -149,9 +149,12 @@ rig-kernel:
 	@tests/rig/build --kernel
 
 # Fifty random runs in a row, one kill after the other: the long form of the tests in tests/hil.
+# RUNS=1 KILLS=200 SECONDS=300: two hundred kills in one run. KILLS_SEED is another one.
 RUNS ?= 50
+SECONDS ?= 20
 test-kills: $(DEV)
-	$(BIN)/python tests/hil/random_kills.py --runs $(RUNS)
+	$(BIN)/python -m tests.hil.random_kills --runs $(RUNS) --duration $(SECONDS) \
+		$(if $(KILLS),--kills $(KILLS)) $(if $(KILLS_SEED),--seed $(KILLS_SEED))
 
 # A million inputs each, some 10 minutes together; a slice of both is part of make test.
 fuzz: $(DEV)

@@ -114,6 +114,22 @@ def scarce(file: Path, nbytes: int) -> bool:
     return room_left(file.parent) - owed < FLOOR_BYTES
 
 
+def overgrown(file: Path, pages_bytes: int, log_bytes: int) -> bool:
+    """Whether a database that needs `pages_bytes` would not fit any more.
+
+    `log_bytes` are those that its log will grow by before. What is in the log and finds no room in
+    the file cannot leave the log, and the log then takes nothing either: both stand still.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit != resource.RLIM_INFINITY and pages_bytes > limit:
+        return True
+    try:
+        owed = max(0, pages_bytes - file.stat().st_size)
+    except OSError:
+        return False
+    return owed > 0 and owed + log_bytes > room_left(file.parent)
+
+
 def limited(directory: Path) -> bool:
     """Whether a quota or a limit of file size keeps the files of a directory from growing."""
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -38,7 +38,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " utc_offset_ms INTEGER NOT NULL, source TEXT NOT NULL)",
         "CREATE TABLE catalogue (source TEXT PRIMARY KEY, groups BLOB NOT NULL) WITHOUT ROWID",
     ),
-    # 2: history rows may have holes. Version 1 would take them for damaged.
+    # 2: bodies are columns, and history rows may have holes. Version 1 would take them for damaged.
     (),
 )
 VERSION = len(MIGRATIONS)
@@ -50,6 +50,12 @@ def ignore(failpoint: str) -> None:
 
 class Damaged(Exception):
     """The file is not an outbox as it was written."""
+
+
+class NoRoom(sqlite3.OperationalError):
+    """A commit would fit into the log, and what it adds not into the file."""
+
+    sqlite_errorcode = sqlite3.SQLITE_FULL
 
 
 class NotWritten(sqlite3.OperationalError):

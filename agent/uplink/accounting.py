@@ -79,7 +79,9 @@ class Accounting:
         if self.unmetered or not self._config.monthly_mb:
             return UNLIMITED
         since = None if self._live_at is None else time.monotonic() - self._live_at
-        return budget_of(self._config, self.step, linger_s=linger_s, since_live_s=since)
+        # What was handed over is as good as spent: on a quick link it is much in one look.
+        step = self._config.step(self._traffic.spent() + self._meter.owed)
+        return budget_of(self._config, step, linger_s=linger_s, since_live_s=since)
 
     def connected(self) -> None:
         """A new connection stands; the old one is counted."""

@@ -129,8 +129,8 @@ class Courier:
             return False
         if not open_class or not roomy(link) or self._files.unconfirmed():
             return False
-        if any(flight.suspect for flight in self._delivery.unconfirmed):
-            return False  # it is sent alone, so that a refusal proves something
+        if self._sender.probing() or self._sender.clearing(now):
+            return False
         if not urgent and len(self._asked) < MAX_ASKED:
             head = self._files.manifest(now)
             if head is not None:

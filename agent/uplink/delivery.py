@@ -201,13 +201,14 @@ class Delivery:
         flight.message = None
         flight.held_until = until
 
-    def lost(self, now: float, *, by_peer: bool, stated: bool) -> list[Flight]:
+    def lost(self, now: float, *, by_peer: bool, stated: bool, others: int = 0) -> list[Flight]:
         """The connection is gone: all is to be sent again. Gives those that may be to blame.
 
         A message is to blame for a cut where the broker owed the confirmation of it alone;
         `stated` means that the broker gave a reason. Where it owed several, each gets a mark, and
         the marked ones are later sent alone. What fails alone is split at once, which costs
-        nothing; a single record must fail three times.
+        nothing; a single record must fail three times. `others`: messages beside ours that it owed
+        one for, such as a chunk of a file.
         """
         owed = [f for f in self.unconfirmed if f.sent_at is not None]
         recent = [f for f in owed if f.sent_at is not None and now - f.sent_at <= SUSPECT_CUT_S]
@@ -215,7 +216,7 @@ class Delivery:
         if by_peer and recent:
             for flight in recent:
                 flight.cuts += 1
-            if len(owed) == 1 and (stated or recent[0].suspect):
+            if len(owed) == 1 and not others and (stated or recent[0].suspect):
                 recent[0].strikes += STRIKES if not stated and recent[0].cargo.n > 1 else 1
                 blamed = recent
         for flight in self._flights.values():

@@ -114,6 +114,11 @@ class Dialler:
         watch = self._watch(generation)
         return watch.rtt_s if watch is not None else 0.0
 
+    def owed(self, generation: int) -> int:
+        """Messages of any kind that the broker has not confirmed on that connection."""
+        session = self._session
+        return session.owed if session is not None and generation == self._generation else 0
+
     def _watch(self, generation: int) -> Watch | None:
         session = self._session
         return session.watch if session is not None and generation == self._generation else None

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from agent.clock import OffsetRow
 from agent.record import StorageClass
+from agent.store.block import Block
 from agent.store.rows import Drop, Row, RowDamaged, RowHead
 from agent.uplink import codec
 from agent.uplink.catalogue import Shapes
@@ -70,15 +71,7 @@ class Loader:
             slices.append(part)
             holes += row.holes(part.first, part.last)
             for first, records in row.within(part.first, part.last):
-                before = runs[-1] if runs else None
-                if (
-                    before is not None
-                    and before.boot == part.head.boot
-                    and before.range.last + 1 == first
-                ):
-                    runs[-1] = Run(before.first, before.boot, [*before.records, *records])
-                else:
-                    runs.append(Run(first, part.head.boot, list(records)))
+                runs.append(Run(first, part.head.boot, records))
         offsets = rows_for(source.offsets(), _spans(runs))
         payload = Payload(self._vehicle, cargo.epoch, runs, offsets, [*cargo.drops, *holes])
         try:
@@ -100,7 +93,10 @@ class Loader:
 
 def _spans(runs: list[Run]) -> dict[str, tuple[int, int]]:
     """Boot -> boot times of its first and last record."""
-    times: dict[str, list[int]] = {}
+    spans: dict[str, tuple[int, int]] = {}
     for run in runs:
-        times.setdefault(run.boot, []).extend(record.boottime_ms for record in run.records)
-    return {boot: (min(of), max(of)) for boot, of in times.items() if of}
+        times_ms = Block.of(run.records).boottimes_ms
+        if times_ms:
+            first, last = spans.get(run.boot, (times_ms[0], times_ms[0]))
+            spans[run.boot] = (min(first, *times_ms), max(last, *times_ms))
+    return spans

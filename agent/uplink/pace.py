@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+ONE_REFUSAL_S = 3.0
+"""What is refused within this was under way together: the rate is halved once for it."""
 SLOWEST = 256.0
 """A refused rate is halved at most so often that this part of it is left."""
 STABLE_S = 60.0
@@ -31,6 +33,7 @@ class TokenBucket:
         self._full = self._per_s = per_s
         self._tokens = per_s
         self._at: float | None = None
+        self._slowed_at: float | None = None
 
     def level(self, now: float) -> float:
         """What may pass now; `now` in seconds of any clock that never goes back."""
@@ -41,8 +44,11 @@ class TokenBucket:
         return self._tokens
 
     def slower(self, now: float) -> None:
-        """Half as much from now on, and nothing at once."""
+        """Half as much from now on, and nothing at once. Refusals that come together are one."""
         self._tokens = min(0.0, self.level(now))
+        if self._slowed_at is not None and now - self._slowed_at < ONE_REFUSAL_S:
+            return
+        self._slowed_at = now
         self._per_s = max(self._full / SLOWEST, self._per_s / 2)
 
     def faster(self) -> None:

@@ -1,8 +1,10 @@
 """What goes next: a pure choice among the waiting rows.
 
-Alarms first, oldest first. Then, while history is backlogged, live rows (newer than anything sent
-so far, newest first) and backfill (oldest first) take turns, so neither starves the other. Without
-a backlog all that waits goes together, after a moment's wait for company. Files come last.
+Alarms first, oldest first; after some of them in a row what else waits has its turn, so that a
+broker that takes few messages gets history too. Then, while history is backlogged, live rows
+(newer than anything sent so far, newest first) and backfill (oldest first) take turns, so neither
+starves the other. Without a backlog all that waits goes together, after a moment's wait for
+company. Files come last.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ MAX_RECORDS = 2_500
 """In one batch: beyond that columns gain nothing, and an alarm would wait behind the bytes."""
 LIVE_BYTES = 16 * 1024
 MAX_DROPS = 200
+ALARMS_IN_A_ROW = 4
+"""Batches of alarms, then one of something else where it may go: a fifth of a rate that is nearly
+nothing."""
 MAX_UNCONFIRMED_BYTES = 64 * 1024
 """Only alarms are sent while the broker owes us confirmation for more than this, or for more than
 the link carries within seconds."""
@@ -73,7 +78,8 @@ class Link:
     `in_flight` batches wait for the application's ack, at most `window`. `portion`: bytes that it
     carries within seconds; a batch has no more, unless a single row has. `expansion` estimates
     the bytes of payload per byte of row. `messages` and `nbytes` are what the token buckets allow
-    now. `paused` classes wait for the broker's permission. `last` is what was sent last.
+    now. `paused` classes wait for the broker's permission. `last` is what was sent last, but for
+    alarms; `alarms_since` counts the batches of alarms since.
     """
 
     in_flight: int = 0
@@ -87,6 +93,7 @@ class Link:
     paused: frozenset[StorageClass] = frozenset()
     linger_s: float = 1.0
     last: Priority | None = None
+    alarms_since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +114,19 @@ def next_batch(waiting: Waiting, link: Link, budget: Budget = UNLIMITED) -> Batc
     def open_for(storage_class: StorageClass) -> bool:
         return storage_class not in link.paused and budget.allows(storage_class)
 
+    alarm = None
     if waiting.alarm and open_for(StorageClass.ALARM):
-        return _batch(Priority.ALARM, waiting.alarm, waiting, link)
+        alarm = _batch(Priority.ALARM, waiting.alarm, waiting, link)
+        if link.alarms_since < ALARMS_IN_A_ROW:
+            return alarm
     if not room(link):
-        return None
+        return alarm
     if open_for(StorageClass.HISTORY):
         batch = _history(waiting, link, budget)
         if batch is not None:
             return batch
+    if alarm is not None:
+        return alarm
     if waiting.bulk and open_for(StorageClass.BULK):
         return _batch(Priority.BULK, waiting.bulk, waiting, link)
     if waiting.drops and open_for(StorageClass.HISTORY) and not waiting.history:

@@ -14,49 +14,31 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from agent.alarms import Alarm, of
 from agent.signals import Catalogue
 from agent.spool import Spool
 from agent.store.reader import READ_ERRORS
 from agent.store.rows import Range, RowHead
-from agent.uplink import acks, plan
 from agent.uplink.accounting import Accounting
 from agent.uplink.announcing import Announcing
-from agent.uplink.budget import UNLIMITED, Budget, BudgetConfig
+from agent.uplink.budget import BudgetConfig
 from agent.uplink.courier import Courier
 from agent.uplink.delivery import Delivery
+from agent.uplink.despatch import Despatch
 from agent.uplink.dialler import Dialler, LinkState
-from agent.uplink.endpoint import (
-    MAX_EVENTS,
-    Arrived,
-    Confirmed,
-    Connected,
-    Ear,
-    Endpoint,
-    Event,
-    Events,
-    Lost,
-)
-from agent.uplink.flight import Cargo, Slice
-from agent.uplink.limits import Limits
+from agent.uplink.endpoint import MAX_EVENTS, Ear, Endpoint, Event, Events
+from agent.uplink.hearing import Hearing
 from agent.uplink.loading import Loader
 from agent.uplink.lookout import Lookout, Reader
 from agent.uplink.payload import GroupOf
-from agent.uplink.plan import Link, Priority
-from agent.uplink.portion import Portion
-from agent.uplink.refusals import FAILURE, Refusals
+from agent.uplink.refusals import Refusals
 from agent.uplink.sending import Sender
 from agent.uplink.settings import UplinkConfig
 from agent.uplink.topics import Topics
 
 log = logging.getLogger("brain.uplink")
 
-AGAIN_S = 4.0
-"""How often the outbox is told again of what is acknowledged and still there."""
 IDLE_S = 0.5
 MIN_PAUSE_S = 0.01
-OVERSIZE = 2
-"""Estimates of size err; only what has more than twice its portion is worth the splitting."""
 
 
 class Uplink:
@@ -88,18 +70,16 @@ class Uplink:
         are none. `ear` hears commands; None: nobody listens to any.
         """
         self._config = config
-        self._topics = Topics(config.prefix, vehicle)
-        self._acked = acked
         self._beat = beat
         self._events: Events = queue.Queue(MAX_EVENTS)
-        endpoint = Endpoint.of(config, self._topics, epoch, boot, certificates_utc_ms, ear)
         self._accounting = accounting or Accounting(BudgetConfig(), None)
-        self._budget: Budget = UNLIMITED
+        topics = Topics(config.prefix, vehicle)
+        endpoint = Endpoint.of(config, topics, epoch, boot, certificates_utc_ms, ear)
         self._dialler = Dialler(replace(endpoint, wire=self._accounting.wire), self._events)
         self._delivery = Delivery(config.ack_timeout_s)
         self._lookout = Lookout(reader, self._delivery)
-        self._loader = Loader(vehicle, config.format, groups)
-        self._announcing = Announcing(catalogue if config.format == "protobuf" else None)
+        loader = Loader(vehicle, config.format, groups)
+        announcing = Announcing(catalogue if config.format == "protobuf" else None)
         self._refusals = Refusals(self._delivery, refuse)
         self._sender = Sender(
             *(self._dialler, self._delivery, self._refusals),
@@ -107,14 +87,33 @@ class Uplink:
             bytes_per_s=config.kib_per_s * 1024,
             handed=self._accounting.handed,
         )
-        self._limits = Limits.of(config, self._topics)
         self._courier = Courier(
-            spool, config, self._topics, self._loader, self._sender, self._delivery, self.wake
+            spool, config, topics, loader, self._sender, self._delivery, self.wake
         )
-        self._portion = Portion()
-        self._last: Priority | None = None
+        self._despatch = Despatch(
+            *(config, topics),
+            sender=self._sender,
+            delivery=self._delivery,
+            lookout=self._lookout,
+            loader=loader,
+            announcing=announcing,
+            courier=self._courier,
+            accounting=self._accounting,
+            acked=acked,
+        )
+        self._hearing = Hearing(
+            config.address,
+            dialler=self._dialler,
+            sender=self._sender,
+            despatch=self._despatch,
+            delivery=self._delivery,
+            lookout=self._lookout,
+            announcing=announcing,
+            courier=self._courier,
+            accounting=self._accounting,
+            acked=acked,
+        )
         self._pumped_at = time.monotonic()
-        self._again_at = float("-inf")
         self._woken = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="uplink")
@@ -203,7 +202,7 @@ class Uplink:
         moments = [
             self._delivery.next_timeout(),
             self._courier.next_moment(),
-            None if since is None else since + self._linger_s,
+            None if since is None else since + self._despatch.linger_s,
         ]
         # What was due when it was last pumped and stayed waits for an event, not for the clock.
         pauses = [moment - now for moment in moments if moment and moment > self._pumped_at]
@@ -222,164 +221,21 @@ class Uplink:
             return
 
     def _take(self, event: Event) -> None:
-        now = time.monotonic()
-        match event:
-            case Connected():
-                self._connected(event)
-            case Lost() if event.generation == self._sender.generation:
-                log.warning("uplink down: %s", event.reason, extra=of(Alarm.UPLINK_DOWN))
-                self._portion.lost(self._delivery.unconfirmed_bytes)
-                self._sender.lost(event.code, now)
-                self._refusals.lost(event, now)
-                self._courier.lost(now, by_peer=event.of_a_message)
-            case Confirmed():
-                flight = self._delivery.find((event.generation, event.mid))
-                if flight is not None:
-                    if flight.sent_at is not None:
-                        took_s = now - flight.sent_at - self._dialler.rtt_s(event.generation)
-                        self._portion.confirmed(flight.carried, took_s)
-                    self._sender.answered(event.code, now)
-                    self._refusals.confirmed(flight, event.code, now)
-                    if event.code >= FAILURE:
-                        self._lookout.begin_anew()
-                elif (chunk := self._courier.confirmed(event, now)) is not None:
-                    self._portion.confirmed(*chunk)
-            case Arrived() if not self._courier.arrived(event):
-                self._arrived(event.payload, now)
-            case _:
-                self._woken = False
-
-    def _connected(self, event: Connected) -> None:
-        log.info("uplink up: %s", self._config.address)
-        self._sender.connected(event.generation)
-        self._limits = Limits.of(self._config, self._topics, event)
-        self._announcing.connected()
-        self._accounting.connected()
-        self._delivery.dissolve()
-        self._refusals.connected()
-        self._lookout.begin_anew()
-
-    def _arrived(self, payload: bytes, now: float) -> None:
-        if self._announcing.heard(payload):
-            return
-        try:
-            epoch, ranges = acks.parse(payload)
-        except acks.NoAck as error:
-            log.warning("an ack that is none was ignored: %s", error)
-            return
-        news = self._delivery.acked(epoch, ranges, now)
-        if news:
-            self._dialler.useful()
-            self._acked(epoch, news)
-
-    # --- sending -------------------------------------------------------------------------------
+        if event == "wake":
+            self._woken = False
+        else:
+            self._hearing.take(event)
 
     def _pump(self) -> None:
         self._pumped_at = time.monotonic()
         try:
-            self._sender.watch_silence([since for _, since in self._courier.unconfirmed])
-            self._refusals.settle()
-            self._announce()
-            self._sender.send_due()
-            while self._sender.generation is not None and not self._stop.is_set():
-                self._beat()
-                self._budget = self._accounting.budget(self._config.linger_s)
-                cargo = None if self._send_file(urgent=True) else self._next_cargo()
-                if cargo is not None:
-                    self._launch(cargo)
-                    self._sender.send_due()
-                elif not self._send_file():
-                    return
+            self._despatch.send(self._going)
         except READ_ERRORS as error:
             # The writer replaces a damaged file; the next look finds the new one.
             log.warning("the outbox cannot be read just now: %s", error)
             self._lookout.close()
             self._stop.wait(IDLE_S)
 
-    @property
-    def _linger_s(self) -> float:
-        return max(self._config.linger_s, self._budget.linger_s)
-
-    def _announce(self) -> None:
-        """Say what batches may refer to; and where the far end cannot read them, name it all."""
-        now = time.monotonic()
-        shapes = self._announcing.due(now)
-        if shapes is not None:
-            topic = self._topics.catalogue(shapes.name)
-            if not self._sender.publish(topic, shapes.payload):
-                self._announcing.unsent(now)
-        if self._announcing.doubtful(f.times_sent for f in self._delivery.flights):
-            self._delivery.dissolve()
-            self._lookout.begin_anew()
-        self._loader.shapes = self._announcing.shapes
-
-    def _send_file(self, *, urgent: bool = False) -> bool:
-        now = time.monotonic()
-        link, source = self._link(now), self._lookout.reader
-        return self._courier.send(link, source, now, self._budget, urgent=urgent)
-
-    def _next_cargo(self) -> Cargo | None:
-        if self._delivery.in_flight >= self._limits.window:
-            return None
-        now = time.monotonic()
-        link = self._link(now)
-        waiting = self._lookout.waiting(now, self._refusals.waiting)
-        self._acknowledge_again()
-        waiting = self._courier.sort_out(waiting, self._lookout.reader)
-        batch = plan.next_batch(waiting, link, self._budget)
-        if batch is None or batch.priority is not Priority.ALARM:
-            only = not plan.room(link) or self._budget.history != "all"
-            split = self._refusals.next_cargo(now, alarms_only=only)
-            if split is not None:
-                return split
-        if batch is None:
-            return None
-        self._last = batch.priority
-        self._lookout.chosen(batch)
-        slices = tuple(Slice.whole(head) for head in batch.heads)
-        return Cargo(batch.priority, batch.epoch, slices, batch.drops)
-
-    def _acknowledge_again(self) -> None:
-        again, self._lookout.resurrected = self._lookout.resurrected, []
-        now = time.monotonic()
-        if not again or now - self._again_at < AGAIN_S:
-            return  # most are only not deleted yet
-        self._again_at = now
-        for head in again:
-            self._acked(head.epoch, [Range(head.first, head.last)])
-
-    def _link(self, now: float) -> Link:
-        unconfirmed = sum(nbytes for nbytes, _ in self._courier.unconfirmed)
-        return Link(
-            in_flight=self._delivery.in_flight,
-            window=self._limits.window,
-            unconfirmed_bytes=self._delivery.unconfirmed_bytes + unconfirmed,
-            max_payload=self._limits.payload,
-            portion=self._portion.nbytes,
-            expansion=self._loader.expansion,
-            messages=self._sender.messages.level(now),
-            nbytes=self._sender.nbytes.level(now),
-            paused=self._refusals.paused(now),
-            linger_s=self._config.linger_s,
-            last=self._last,
-        )
-
-    def _launch(self, cargo: Cargo) -> None:
-        """Encode it and make it a flight; split it where it does not fit."""
-        loaded = self._loader.load(cargo, self._lookout.reader)
-        for head, reason in loaded.refused:
-            self._refusals.give_up(head, reason)
-        cargo = replace(cargo, slices=loaded.slices)
-        if not cargo.slices and not cargo.drops:
-            return
-        if loaded.payload is None or len(loaded.payload) > self._limits.payload:
-            reason = loaded.reason or "larger than the broker takes"
-            self._refusals.split(cargo, reason, time.monotonic())
-            return
-        if len(loaded.payload) > OVERSIZE * self._portion.nbytes and cargo.n > 1:
-            # One row of a flood on a slow link.
-            self._refusals.split(cargo, "more than the link carries", time.monotonic())
-            return
-        topic = self._topics.of(cargo.priority.storage_class)
-        self._delivery.launch(cargo, topic, loaded.payload)
-        self._courier.yields(time.monotonic())
+    def _going(self) -> bool:
+        self._beat()
+        return not self._stop.is_set()

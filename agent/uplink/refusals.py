@@ -94,7 +94,12 @@ class Refusals:
 
     def lost(self, event: Lost, now: float) -> None:
         """The connection is no more; a message may be to blame."""
-        blamed = self._delivery.lost(now, by_peer=event.of_a_message, stated=event.code is not None)
+        blamed = self._delivery.lost(
+            now,
+            by_peer=event.of_a_message,
+            stated=event.code is not None,
+            others=max(0, event.owed - len(self._delivery.unconfirmed)),
+        )
         self.judge(blamed, now, certain=event.code in (FORMAT_INVALID, PACKET_TOO_LARGE))
 
     def judge(self, blamed: Iterable[Flight], now: float, *, certain: bool = False) -> None:

@@ -18,6 +18,8 @@ our name takes the session over again and again, no message is to blame, and wha
 has gone before."""
 QUICK_PROBES, CALM_S = 60, 61.0
 """After so many suspects in a row the connections are left in peace for a minute each."""
+CLEARING_S = 10.0
+"""A suspect that had to wait so long for a silent line has others but alarms wait for it."""
 PASSED_BYTES = 512
 """Fewer in 20 s are pings and their like; they prove nothing about a broker that owes an answer."""
 SILENT_S = 20.0
@@ -50,6 +52,7 @@ class Sender:
         self.generation: int | None = None
         self._connected_at = 0.0
         self._probes = 0
+        self._waiting_since: float | None = None
         self.messages = TokenBucket(messages_per_s)
         self.nbytes = TokenBucket(bytes_per_s)
         self._passed: int | None = None
@@ -72,6 +75,7 @@ class Sender:
         """There is a new connection."""
         self.generation = generation
         self._connected_at, self._passed = time.monotonic(), None
+        self._waiting_since = None
 
     def lost(self, code: int | None, now: float) -> None:
         """The connection is no more; `code`: the reason that the broker gave."""
@@ -98,11 +102,7 @@ class Sender:
         for flight in self._delivery.due(now):
             if self.generation is None or self.messages.level(now) < 1:
                 return
-            in_the_air = [f for f in self._delivery.unconfirmed if f is not flight]
-            if flight.suspect and now < self._connected_at + self._settled_s:
-                continue
-            if in_the_air and (flight.suspect or any(f.suspect for f in in_the_air)):
-                # Alone, so that a refusal proves something.
+            if not (self._alone(flight, now) if flight.suspect else self._in_company(flight, now)):
                 continue
             if flight.sent_at is not None:
                 self._delivery.repeat(flight)
@@ -110,6 +110,35 @@ class Sender:
                     continue
             if not self._publish(self.generation, flight, now):
                 return
+
+    def clearing(self, now: float) -> bool:
+        """Whether others but alarms wait, so that a suspect can go alone at last."""
+        since = self._waiting_since
+        return since is not None and now - since >= CLEARING_S
+
+    def probing(self) -> bool:
+        """Whether a suspect is under way: nothing else goes, so that a refusal proves something."""
+        return any(flight.suspect for flight in self._delivery.unconfirmed)
+
+    def _alone(self, flight: Flight, now: float) -> bool:
+        """Whether a suspect may go: alone, on a connection that has held for a while."""
+        assert self.generation is not None
+        if now < self._connected_at + self._settled_s:
+            return False
+        # All that the broker owes counts: a chunk of a file may have it hang up as well.
+        if self._dialler.owed(self.generation):
+            since = self._waiting_since = self._waiting_since or now
+            # What is owed this long is no record and no chunk, and never comes.
+            if self._delivery.unconfirmed or now - since < CLEARING_S + SILENT_S:
+                return False
+        self._waiting_since = None
+        return True
+
+    def _in_company(self, flight: Flight, now: float) -> bool:
+        """Whether what nobody suspects may go."""
+        if self.probing():
+            return False
+        return flight.cargo.priority is Priority.ALARM or not self.clearing(now)
 
     def hand_over(self, topic: str, payload: bytes, now: float) -> tuple[int, int] | None:
         """Send what is of a file; (connection, message id), None where it cannot go now."""
@@ -143,7 +172,7 @@ class Sender:
     def publish(self, topic: str, payload: bytes) -> bool:
         """Send something that nobody acknowledges; False where it cannot go now."""
         now = time.monotonic()
-        if self.generation is None:
+        if self.generation is None or self.probing():
             return False
         if self._dialler.publish(self.generation, topic, payload) is None:
             return False

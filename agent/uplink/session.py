@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import queue
 import socket
-import ssl
 import threading
 import time
 from typing import Any
@@ -21,10 +20,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.uplink import tcp, tls
-from agent.uplink.client import MAX_PACKET, Client, make
+from agent.uplink import handshake, tcp
+from agent.uplink.client import Client, make
 from agent.uplink.endpoint import (
-    CANNOT_SERVE,
     FULL_TERMS,
     MAX_COMMAND,
     Arrived,
@@ -37,7 +35,6 @@ from agent.uplink.endpoint import (
     Version,
 )
 from agent.uplink.names import Names
-from agent.uplink.refused import Refused, Why, explain
 from agent.uplink.watch import Watch
 
 FAREWELL_S = 1.0
@@ -48,9 +45,7 @@ of repeats helps nobody."""
 MAX_ARRIVALS = 64
 """Messages of the cloud that wait for the pump, of up to MAX_PACKET: 8 MB. What comes beyond is
 said again by a far end that hears nothing."""
-RECEIVE_MAXIMUM = 20
 
-_UNSUPPORTED_VERSION = 0x84
 _KEEPALIVE_TIMEOUT = 0x8D
 
 
@@ -100,14 +95,17 @@ class Session:
         )
         client.on_publish, client.on_message = self._on_publish, self._on_message
         self._client = client
-        self._connect(client, at_utc_ms)
-        limits = self._accepted(client, at_utc_ms)
+        handshake.connect(client, self._endpoint, self._version, at_utc_ms)
+        sock = client.socket()
+        if isinstance(sock, socket.socket):
+            self.watch = Watch(sock, time.monotonic())
+        limits = handshake.accepted(client, self._endpoint, self._version, at_utc_ms, self._stop)
         self._terms = Terms(
             min(self._terms.qos, limits.get("MaximumQoS", 1)),
             self._terms.retain and bool(limits.get("RetainAvailable", 1)),
         )
         self._receive_maximum = limits.get("ReceiveMaximum")
-        self._subscribe(client)
+        handshake.subscribe(client, self._endpoint, self._stop)
         self.publish(self._endpoint.status_topic, self._endpoint.birth, status=True)
         return Connected(
             self._generation,
@@ -115,77 +113,6 @@ class Session:
             receive_maximum=self._receive_maximum,
             maximum_packet=limits.get("MaximumPacketSize"),
         )
-
-    def _connect(self, client: Client, at_utc_ms: int | None) -> None:
-        endpoint = self._endpoint
-        properties = None
-        if self._version == 5:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.ReceiveMaximum = RECEIVE_MAXIMUM
-            properties.MaximumPacketSize = MAX_PACKET
-        try:
-            client.connect(
-                endpoint.host,
-                endpoint.port,
-                endpoint.keepalive_s,
-                clean_start=self._version == 5 or mqtt.MQTT_CLEAN_START_FIRST_ONLY,
-                properties=properties,
-            )
-        except ssl.SSLError as e:
-            raise tls.explain(e, endpoint.address, at_utc_ms) from e
-        except (OSError, ValueError) as e:
-            raise explain(e, endpoint.address, endpoint.host) from e
-        sock = client.socket()
-        if isinstance(sock, socket.socket):
-            self.watch = Watch(sock, time.monotonic())
-
-    def _accepted(self, client: Client, at_utc_ms: int | None) -> dict[str, Any]:
-        """Wait for the CONNACK; what it announces."""
-        where = self._endpoint.address
-        if not client.serve_until(lambda: client.connack is not None, self._stop):
-            if client.trouble is not None:
-                raise tls.explain(client.trouble, where, at_utc_ms)
-            cut = client.farewell is not None
-            raise Refused(
-                f"{where} {'closed the connection' if cut else 'gave no answer'} before it "
-                f"accepted MQTT {self._version_name}: is it an MQTT broker?",
-                why=Why.CONFUSED,
-                other_version=cut,
-            )
-        assert client.connack is not None
-        reason, properties = client.connack
-        code = int(reason.value)
-        if code in CANNOT_SERVE:
-            raise Refused(f"{where} cannot serve now: {reason}", why=Why.BUSY, code=code)
-        if reason.is_failure:
-            raise Refused(
-                f"{where} refuses client id {self._endpoint.client_id!r}: {reason}; "
-                "check uplink.username, uplink.password and the broker's rules",
-                why=Why.DENIED,
-                other_version=code == _UNSUPPORTED_VERSION,
-                code=code,
-            )
-        return vars(properties) if properties is not None else {}
-
-    def _subscribe(self, client: Client) -> None:
-        where, topic = self._endpoint.address, self._endpoint.acks_topic
-        wanted = [(topic, 1), (self._endpoint.need_topic, 1)]
-        if self._endpoint.ear is not None:
-            wanted.append((self._endpoint.commands_topic, 1))
-        client.subscribe(wanted)
-        if not client.serve_until(lambda: client.suback is not None, self._stop):
-            raise Refused(
-                f"{where} closed the connection or gave no answer to the subscription to "
-                f"{topic}; the broker's rules must allow it",
-                why=Why.DENIED,
-            )
-        # A broker whose rules know nothing of files or commands costs these only.
-        if not client.suback or client.suback[0].is_failure:
-            raise Refused(
-                f"{where} does not allow the subscription to {topic}: without "
-                "acks nothing can be delivered; allow it in the broker's rules",
-                why=Why.DENIED,
-            )
 
     def step(self, timeout_s: float) -> Lost | None:
         """Read and write for at most `timeout_s`; Lost when the connection is no more."""
@@ -274,10 +201,6 @@ class Session:
                     tcp.discard_unsent(sock)
                 sock.close()
         client.release()
-
-    @property
-    def _version_name(self) -> str:
-        return "5" if self._version == 5 else "3.1.1"
 
     def _lost(
         self, reason: str, *, code: int | None = None, by_peer: bool = False, stalled: bool = False

@@ -1,4 +1,4 @@
-"""The fixture `world`, which fault tests run, and the report.
+"""The fixtures `world`, which fault tests run, and `liar`, and the report.
 
 BRAIN_FAULTS_ALL=1 runs all (`make faults`); else those marked `slice=True`, for which `make test`
 has time. BRAIN_FAULTS_REPORT names the file of the report. What this machine cannot inject is
@@ -15,12 +15,14 @@ from typing import Any
 
 import pytest
 
+from tests.faults.catalogue import TITLES
 from tests.faults.injection import NotHere
+from tests.faults.liar import Liar, between
 from tests.faults.world import World
 from tests.report import Report
 
 LIMIT_S = 240
-REPORT = Report("faults")
+REPORT = Report("faults", plain=True)
 HERE = Path(__file__).parent
 VERDICTS = {"passed": "passed", "skipped": "not run", "failed": "failed"}
 FIGURES: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
@@ -65,6 +67,13 @@ def world(request: pytest.FixtureRequest, figures: dict[str, Any]) -> Iterator[W
             made.close()
     if request.node.stash.get(PASSED, False):
         assert "lost" in figures, "records without books: settle"
+
+
+@pytest.fixture
+def liar(world: World) -> Iterator[Liar]:
+    """A way to the broker that lies; see tests.faults.liar.Liar."""
+    with between(world) as made:
+        yield made
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -119,7 +128,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     for found in shown:
         if isinstance(found, dict):
             verdict = VERDICTS[report.outcome]
-            REPORT.enter(found["id"], found["what"], found["figures"], verdict, reason)
+            title = TITLES.get(found["id"], found["what"])
+            REPORT.enter(found["id"], title, found["figures"], verdict, reason)
 
 
 def pytest_sessionfinish() -> None:

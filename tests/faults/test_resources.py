@@ -1,8 +1,9 @@
-"""Little CPU, and a long run in a short time: nothing is lost, nothing grows."""
+"""What the box has too little of: CPU, descriptors, an environment; and a long run, compressed."""
 
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import threading
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.brokers import begin
+from tests.faults.liar import Liar
 from tests.faults.world import World
 
 PERIOD_S, SHARE = 0.1, 0.1
@@ -75,3 +78,42 @@ def test_a_long_run_compressed(world: World) -> None:
     assert after_fds <= fds + 2 and after_threads <= threads
     assert (world.state_dir / "outbox.db").stat().st_size <= file_bytes + (2 << 20)
     assert world.settle().dropped == 0
+
+
+@pytest.mark.fault(
+    "H3", "no file descriptor is left when the line is cut: it waits, it does not spin"
+)
+def test_no_descriptor_left(world: World, liar: Liar) -> None:
+    begin(world)
+    mark = world.mark()
+    fds = len(list(Path(f"/proc/{world.pid}/fd").iterdir()))
+    soft, hard = resource.prlimit(world.pid, resource.RLIMIT_NOFILE)
+    # The reader of the outbox and look-ups come and go: none for them either.
+    resource.prlimit(world.pid, resource.RLIMIT_NOFILE, (max(3, fds // 2), hard))
+    liar.cut()
+    world.until(lambda: "Too many open files" in world.log(mark), "it is said")
+    before = _cpu_s(world.pid)
+    world.accepts(100)
+    spent = _cpu_s(world.pid) - before
+    world.figures["cpu_ms"] = round(spent * 1000)
+    assert spent < 2.0
+    resource.prlimit(world.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    world.settle(healed_at=time.monotonic())
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+@pytest.mark.fault("H6", "no HOME, locale C, umask 0, no temporary folder: it starts", slice=True)
+def test_a_bare_environment(world: World) -> None:
+    world.env = {"LC_ALL": "C", "LANG": "C", "TMPDIR": "/nowhere"}
+    world.dial()
+    world.start("sh", "-c", 'unset HOME; umask 0; exec "$@"', "sh")
+    world.feed()
+    world.accepts(30)
+    world.settle()
+    assert not world.alarms("")
+    open_to_all = [p.name for p in world.state_dir.iterdir() if p.stat().st_mode & 0o002]
+    assert not open_to_all, "nobody else may write what the agent keeps"

@@ -12,7 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ class Rig:
         self.link = ChunkLink(self.broker_port)
         self.ordered: dict[str, str] = {}
         store, keys = settings.pop("s3", (None, {}))
-        self._configure(settings)
+        self._settings = settings
+        self.configure()
         self._install()
         where = ["--config", str(directory / "brain.toml"), "--run-dir", str(self.run_dir)]
         self._where = [*where, "--state-dir", str(self.state_dir)]
@@ -54,7 +55,12 @@ class Rig:
         self._env = {**os.environ, **env}
         self.children = Supervisor(self.run_dir)
 
-    def _configure(self, settings: dict[str, Any]) -> None:
+    def configure(self, **changed: Any) -> None:
+        """Write the configuration. `uplink`: keys of [uplink]; `budget`: the text of [budget]; all
+        other settings are keys of [store]."""
+        self._settings |= changed
+        settings = dict(self._settings)
+        budget = settings.pop("budget", "")
         uplink = {"port": self.link.port, "ack_timeout_s": 2.0, "linger_s": 0.1}
         uplink |= settings.pop("uplink", {})
         lines = ["schema = 1", "[vehicle]", f'id = "{VEHICLE}"', "[store]"]
@@ -63,6 +69,7 @@ class Rig:
         lines += ["[uplink]"]
         lines += [f"{key} = {json.dumps(value)}" for key, value in uplink.items()]
         lines += ["[drivers.filer]", 'type = "filer"', f"orders = {json.dumps(str(self.orders))}"]
+        lines += ["[budget]", budget]
         (self.directory / "brain.toml").write_text("\n".join(lines) + "\n")
 
     def _install(self) -> None:
@@ -95,6 +102,10 @@ class Rig:
         """kill -9 of the coordinator; `brain up` starts the next one."""
         self.children.send("run", signal.SIGKILL)
 
+    def reload(self) -> None:
+        """SIGHUP to the coordinator: the configuration is read again."""
+        self.children.send("run", signal.SIGHUP)
+
     def order(self, name: str, size: int, seed: int = 1, **more: Any) -> str:
         """Have a file made; its sha256."""
         content = random.Random(seed).randbytes(size)
@@ -126,10 +137,14 @@ class Rig:
     def status(self) -> dict[str, Any]:
         return ask(self.run_dir, "status") or {}
 
+    def budget(self) -> dict[str, Any]:
+        """What `brain budget` says."""
+        return ask(self.run_dir, "budget") or {}
+
     def metered(self) -> dict[str, Any]:
-        """Bytes of this month per class, as `brain budget` says them."""
-        shown: dict[str, Any] = ask(self.run_dir, "budget") or {}
-        return shown["metered"]
+        """Bytes of this month per class."""
+        found: dict[str, Any] = self.budget()["metered"]
+        return found
 
     def spooled(self) -> list[str]:
         return sorted(path.name for path in (self.state_dir / "files").iterdir())
@@ -161,9 +176,13 @@ class Rig:
 
 
 @contextlib.contextmanager
-def running(directory: Path, **settings: Any) -> Iterator[Rig]:
+def running(
+    directory: Path, *, before: Callable[[Rig], None] = lambda rig: None, **settings: Any
+) -> Iterator[Rig]:
+    """`before` may change what is not started yet."""
     rig = Rig(directory, **settings)
     try:
+        before(rig)
         rig.start()
         yield rig
     except BaseException:

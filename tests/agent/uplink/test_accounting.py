@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from uplink_rig import Box, Broker, FarEnd, alarm, embedded, samples, until
 
+from agent.record import StorageClass
 from agent.uplink.accounting import MQTT_BYTES, Accounting
 from agent.uplink.budget import MB, BudgetConfig
 from agent.uplink.plan import Priority
@@ -145,6 +146,7 @@ def test_what_a_cut_connection_did_not_send_is_not_counted_to_a_class(tmp_path: 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from agent.record import StorageClass
 from agent.uplink.accounting import Accounting
 from agent.uplink.budget import BudgetConfig
 from agent.uplink.plan import Priority
@@ -187,3 +189,13 @@ def test_without_a_clock_it_counts_all_the_same(tmp_path: Path) -> None:
     shown = counts.status()
     assert (shown["month"], shown["forecast_bytes"]) == (None, None)
     assert shown["step"] == "alarms" and shown["spent_bytes"] == 960_000
+
+
+def test_what_is_handed_over_is_as_good_as_spent(tmp_path: Path) -> None:
+    """On a quick link a month's rest goes out between two looks at the wire."""
+    counts = Accounting(BudgetConfig(monthly_mb=1, reserve_percent=0), tmp_path)
+    assert counts.budget(1.0).allows(StorageClass.BULK)
+    counts.handed(Priority.BULK, 960_000)
+    assert not counts.budget(1.0).allows(StorageClass.BULK)
+    counts.connected()
+    assert counts.budget(1.0).allows(StorageClass.BULK), "it was never sent"

@@ -307,7 +307,7 @@ def test_the_real_far_end_takes_it_and_asks_for_it_when_it_lost_it(tmp_path: Pat
         return process
 
     def referring() -> bool:
-        return box.uplink._loader.shapes is not None
+        return box.uplink._despatch._loader.shapes is not None
 
     def speeds() -> list[float]:
         with closing(sqlite3.connect(ledger)) as db:

@@ -143,6 +143,13 @@ def test_blame(
     assert len(delivery.due(age_s)) == owed + 1, "all is to be sent again"
 
 
+def test_nothing_is_blamed_that_was_in_the_air_with_a_chunk() -> None:
+    delivery = Delivery(8.0)
+    flight = send(delivery, cargo(head(1)))
+    assert delivery.lost(1.0, by_peer=True, stated=True, others=1) == []
+    assert (flight.cuts, flight.strikes) == (1, 0)
+
+
 def test_what_may_be_to_blame_outlives_a_new_connection() -> None:
     delivery = Delivery(8.0)
     marked = send(delivery, cargo(head(1)))

@@ -46,6 +46,33 @@ def test_a_bucket_keeps_its_rate(steps: list[tuple[float, float]]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("refused_at", "per_s"),
+    [
+        ([], 64),
+        ([0], 32),
+        ([0, 0, 0.1, 2.9], 32),  # a window that was under way: it says one thing
+        ([0, 3, 6], 8),
+        ([10.0 * n for n in range(20)], 0.25),  # the slowest there is
+    ],
+)
+def test_a_refused_rate_is_halved_once_for_what_was_under_way_together(
+    refused_at: list[float], per_s: float
+) -> None:
+    bucket = TokenBucket(64)
+    bucket.level(0)
+    for at in refused_at:
+        bucket.slower(at)
+        assert bucket.level(at) <= 0, "nothing goes at once"
+    last = refused_at[-1] if refused_at else -1.0
+    bucket.take(last, bucket.level(last))
+    assert bucket.wait_s(last, 1) == pytest.approx(1 / per_s)
+    for _ in range(200):
+        bucket.faster()
+    bucket.take(last, bucket.level(last))
+    assert bucket.wait_s(last, 1) == pytest.approx(1 / 64)
+
+
+@pytest.mark.parametrize(
     ("ages", "pauses"),
     [
         ([0], [2]),

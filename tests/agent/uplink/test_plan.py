@@ -43,6 +43,17 @@ BACKLOG = Waiting(history=OLD, newest=NEWEST)
         (Waiting(history=OLD[:2], waited_s=9), Link(in_flight=4), Priority.HISTORY, [101, 111]),
         (Waiting(history=OLD[:2], waited_s=9), Link(window=1), Priority.HISTORY, [101, 111]),
         (Waiting(history=OLD[:2], waited_s=9), Link(unconfirmed_bytes=1 << 20), None, []),
+        # After some batches of alarms history has a turn, where it may go.
+        (Waiting([ALARM], OLD[:1], waited_s=9), Link(alarms_since=3), Priority.ALARM, [1]),
+        (Waiting([ALARM], OLD[:1], waited_s=9), Link(alarms_since=4), Priority.HISTORY, [101]),
+        (Waiting([ALARM], OLD[:1], waited_s=0.9), Link(alarms_since=4), Priority.ALARM, [1]),
+        (Waiting([ALARM], bulk=[BULK]), Link(alarms_since=4), Priority.ALARM, [1]),
+        (
+            Waiting([ALARM], OLD[:1], waited_s=9),
+            Link(alarms_since=4, unconfirmed_bytes=1 << 20),
+            Priority.ALARM,
+            [1],
+        ),
         # Company is waited for, but not by half a message or more.
         (Waiting(history=OLD[:2], waited_s=0.9), Link(), None, []),
         (Waiting(history=OLD[:2], waited_s=1.0), Link(), Priority.HISTORY, [101, 111]),

@@ -15,8 +15,10 @@ from agent.uplink import sending, tcp
 from agent.uplink.delivery import Delivery
 from agent.uplink.dialler import Dialler
 from agent.uplink.endpoint import Endpoint
+from agent.uplink.flight import Flight
+from agent.uplink.plan import Priority
 from agent.uplink.refusals import Refusals
-from agent.uplink.sending import SILENT_S, Sender
+from agent.uplink.sending import CLEARING_S, SETTLED_S, SILENT_S, Sender
 from agent.uplink.settings import UplinkConfig
 from agent.uplink.topics import Topics
 
@@ -28,6 +30,10 @@ class Line:
         self.acked: int | None = 0
         self.resets: list[str] = []
         self.probes = 0
+        self.owing = 0
+
+    def owed(self, generation: int) -> int:
+        return self.owing
 
     def publish(self, generation: int, topic: str, payload: bytes) -> int:
         return 1
@@ -79,6 +85,66 @@ def test_a_connection_is_given_up_when_no_byte_passes(
         sender.watch_silence()
     assert len(set(line.resets)) == resets
     assert sender.sent_batches == 1, "and it is not sent twice"
+
+
+def suspect(delivery: Delivery, n: int = 1) -> Flight:
+    """A batch that was in the air at two cuts."""
+    flight = delivery.launch(cargo(head(n)), "topic", b"x")
+    flight.cuts = 2
+    return flight
+
+
+@pytest.mark.parametrize(
+    ("owed", "connected_for_s", "goes"),
+    [
+        (0, SETTLED_S, True),
+        (0, SETTLED_S - 0.1, False),  # the connection is too young to prove anything
+        (1, SETTLED_S, False),  # a chunk of a file, a manifest, a catalogue
+        (1, SETTLED_S + CLEARING_S, False),
+    ],
+)
+def test_a_suspect_goes_when_the_broker_owes_nothing(
+    clock: SimpleNamespace, owed: int, connected_for_s: float, goes: bool
+) -> None:
+    line, delivery = Line(), Delivery(8.0)
+    sender = Sender(line, delivery, Refusals(delivery, refuse))  # type: ignore[arg-type]
+    sender.connected(1)
+    suspect(delivery)
+    line.owing = owed
+    clock.now += connected_for_s
+    sender.send_due()
+    assert (sender.sent_batches == 1) == goes
+    assert sender.probing() == goes
+
+
+def test_others_wait_for_a_suspect_that_has_waited_for_long(clock: SimpleNamespace) -> None:
+    """Alarms do not; and while it is under way nothing goes at all."""
+    line, delivery = Line(), Delivery(8.0)
+    sender = Sender(line, delivery, Refusals(delivery, refuse))  # type: ignore[arg-type]
+    sender.connected(1)
+    clock.now += SETTLED_S
+    poison = suspect(delivery, 1)
+    line.owing = 1
+    sender.send_due()
+    delivery.launch(cargo(head(11)), "topic", b"x")
+    sender.send_due()
+    assert sender.sent_batches == 1 and not sender.clearing(clock.now)
+    clock.now += CLEARING_S
+    delivery.launch(cargo(head(21)), "topic", b"x")
+    delivery.launch(cargo(head(31), priority=Priority.ALARM), "topic", b"x")
+    sender.send_due()
+    assert sender.sent_batches == 2 and sender.clearing(clock.now)
+    assert sender.publish("catalogue", b"x")
+    line.owing = 0
+    sender.send_due()
+    assert poison.unconfirmed and sender.sent_batches == 3 and not sender.clearing(clock.now)
+    delivery.launch(cargo(head(41), priority=Priority.ALARM), "topic", b"x")
+    sender.send_due()
+    assert sender.sent_batches == 3
+    assert not sender.publish("catalogue", b"x")
+    delivery.confirm(poison, clock.now)
+    sender.send_due()
+    assert sender.sent_batches == 5
 
 
 def dialler() -> Dialler:
