@@ -161,7 +161,7 @@ MUTANTS = (
         "cloud/receiver.py",
         "        if self._commit(intake):\n",
         "        self._acknowledge(deliveries, (), ())\n        if self._commit(intake):\n",
-        ("test_storm.py",),
+        ("test_storm.py::test_the_cloud_end_is_killed_within_a_commit",),
     ),
     Mutant(
         "the cloud end acknowledges the span of a message",
