@@ -35,12 +35,15 @@ def judge(
     feeder said, what came under two identities, one identity with two contents, numbers of a class
     that do not rise with their seq, and accounts of more records than their range has.
 
-    A drop excuses no more than it says, and no more than there are numbers without a record.
+    A drop excuses no more than it says, and no more than there are numbers without a record. What
+    was delivered lies in none: a `refused` one has no record in its range, and no other counts
+    more than its range has numbers without one. Of a damaged file nobody knows which those were.
     """
     found = books(ledger, logs)
     with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, timeout=10.0)) as db:
         db.execute("BEGIN")
         excused = _excused(db, found)
+        _delivered_in_drops(db, found)
         missing = 0
         for source, last in fed.items():
             rows = db.execute(
@@ -83,6 +86,20 @@ def _absent(numbers: set[int], last: int, deaths: Sequence[int]) -> list[int]:
         absent += [number for number in life if number not in numbers and number <= until]
         begin = end + 1
     return absent
+
+
+def _delivered_in_drops(db: sqlite3.Connection, found: Books) -> None:
+    """Accounts of records that were delivered all the same."""
+    wrong = db.execute(
+        "SELECT epoch, reason, first, last, count, (SELECT count(*) FROM record r WHERE"
+        " r.vehicle = d.vehicle AND r.epoch = d.epoch AND r.seq BETWEEN d.first AND d.last) AS here"
+        " FROM dropped d WHERE here > 0 AND (reason = 'refused'"
+        " OR (reason <> 'damaged' AND count + here > last - first + 1))"
+    ).fetchall()
+    for epoch, reason, first, last, count, here in wrong:
+        found.invented += 1
+        account = f"{epoch[:8]} {first} to {last}, {count} {reason}"
+        found.examples.append(f"{here} records were delivered that lie in the drop {account}")
 
 
 def _excused(db: sqlite3.Connection, found: Books) -> int:
