@@ -59,7 +59,12 @@ class _LookUp:
         self.failure: OSError | None = None
         self._done = threading.Event()
         self._host, self._port = host, port
-        threading.Thread(target=self._run, name="uplink-names", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name="uplink-names", daemon=True).start()
+        except RuntimeError as error:  # no thread is to be had: the same as no answer
+            reason = f"{error}: is a limit of tasks reached (ulimit -u, TasksMax=)?"
+            self.failure = socket.gaierror(socket.EAI_AGAIN, reason)
+            self._done.set()
 
     def wait(self, seconds: float) -> bool:
         return self._done.wait(seconds)

@@ -24,8 +24,6 @@ NOT_INJECTED = {
     "A6": "clips come with the cameras",
     "A13": "a hung kernel needs a watchdog chip: a bench does it, see docs/rig.md",
     "G10": "name service: needs a resolver of its own; a failed look-up is tested with the uplink",
-    "G16": "acknowledged records are deleted: nothing is left to send again, by design",
-    "H4": "limits of tasks are systemd's; the units set none",
     "H7": "udev and D-Bus are not used; a journal that is gone is B14",
 }
 
@@ -43,6 +41,7 @@ TITLES = {
     "G6.1": "what the CONNACK announces is kept: QoS, retain, packet size, number in flight",
     "G7": "poison: what the broker refuses or hangs up on is split, then given up with an account",
     "G8": "certificates that are no good, of the broker or our own: nothing is sent, one alarm",
+    "H4": "no thread can be made: it says so and ends, or goes on without",
     "G15": "somebody with our name, or thrown out: one alarm, no ping-pong",
     "I6": "a change from afar that cuts the line, dies half-way or rots: the old one comes back",
     "I9": "hostile commands, 40 kinds and a million of them: no effect, telemetry flows on",

@@ -24,11 +24,14 @@ def judge(
     logs: Iterable[str],
     fed: Mapping[str, int],
     deaths: Mapping[str, Sequence[int]] = MappingProxyType({}),
+    forgotten: int = 0,
 ) -> Books:
     """The books of a run. `fed`: the last number that each feeder began to emit, by source.
 
     `deaths`: the same at each death of a feeder. Its ring died with it, so the last numbers of that
     life may be absent; those before the last delivered one may not.
+
+    `forgotten`: so many records the far end had and says itself that it has no more: as dropped.
 
     `lost`: what was said to be on flash and is neither delivered nor in a drop, and numbers of the
     feeders that are neither (their rings hold them until they are on flash). `invented`: what no
@@ -42,7 +45,9 @@ def judge(
     found = books(ledger, logs)
     with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, timeout=10.0)) as db:
         db.execute("BEGIN")
-        excused = _excused(db, found)
+        excused = _excused(db, found) + forgotten
+        found.lost -= forgotten
+        found.dropped += forgotten
         _delivered_in_drops(db, found)
         missing = 0
         for source, last in fed.items():

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.brokers import begin
+from tests.faults.injection import failing, injected, strace
 from tests.faults.liar import Liar
 from tests.faults.world import World
 
@@ -117,3 +118,37 @@ def test_a_bare_environment(world: World) -> None:
     assert not world.alarms("")
     open_to_all = [p.name for p in world.state_dir.iterdir() if p.stat().st_mode & 0o002]
     assert not open_to_all, "nobody else may write what the agent keeps"
+
+
+@pytest.mark.fault("H4", "no thread can be made at the start: it says so and ends")
+def test_no_thread_left_at_the_start(world: World) -> None:
+    begin(world)
+    world.stop()
+    mark = world.mark()
+    log = world.directory / "strace.log"
+    argv = [strace(), "-f", "-qq", "-o", str(log), "-e", "trace=clone,clone3"]
+    argv += ["-e", "signal=none", "-e", "inject=clone,clone3:error=EAGAIN"]
+    world.spawn(*argv)
+    assert world.ends() not in (0, -11, -6)
+    assert injected(log), "nothing was injected"
+    said = world.log(mark)
+    assert "Traceback" not in said, said
+    assert "thread" in said, said
+    began = time.monotonic()
+    world.start()
+    world.accepts(30)
+    assert world.settle(healed_at=began).dropped == 0
+
+
+@pytest.mark.fault("H4", "no thread can be made while it runs: it goes on without")
+def test_no_thread_left_while_it_runs(world: World, liar: Liar) -> None:
+    begin(world)
+    log = world.directory / "strace.log"
+    with failing(world.pid, "clone,clone3:error=EAGAIN", files=(), log=log):
+        for _ in range(3):
+            liar.cut()
+            world.accepts(20)
+        world.until(lambda: injected(log), "a thread that could not be made")
+    began = time.monotonic()
+    world.accepts(20)
+    assert world.settle(healed_at=began, calls=0).dropped == 0

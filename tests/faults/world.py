@@ -50,6 +50,8 @@ class World:
         self.feeders: dict[str, Feeder] = {}
         self.deaths: dict[str, list[int]] = {}
         """The last number that each feeder had begun to emit when it was killed, each time."""
+        self.forgotten = 0
+        """Records that the far end says it had and has no more."""
         self.agent: subprocess.Popen[bytes] | None = None
         self.begun: Sizes | None = None
         """What the present life of the agent had when it said that it records."""
@@ -240,7 +242,7 @@ class World:
     def books(self) -> Books:
         """What has become of all so far."""
         fed = {name: feeder.emitted() for name, feeder in self.feeders.items()}
-        return judge(self.ledger, [self.log()], fed, self.deaths)
+        return judge(self.ledger, [self.log()], fed, self.deaths, self.forgotten)
 
     def salvaged(self) -> bool:
         """Whether all that was damaged has been looked through."""
