@@ -162,6 +162,7 @@ def test_no_hostile_command_has_an_effect(world: World, orders: Orders) -> None:
         answered = {state for said in orders.replies().values() for state in [said[-1]["state"]]}
         assert answered == {"done", "refused"}
         assert orders.effects() == 1 and list(orders.files()) == [cid]
+        world.until(lambda: orders.connected("raw"), "the driver is connected again", 60)
         last, message = orders.dump()
         send(message)
         world.until(lambda: orders.states(last) == ["done"], "nothing stands in its way", 90)
