@@ -268,8 +268,10 @@ class Coordinator:
     def _report(self) -> None:
         connected = {n: v.counters for n, v in self.pipeline.drivers.items() if v.connected}
         queued = sum(counters.nbytes for counters in self.pipeline.counters.values())
-        now_ms = clock.boottime_ms()
-        self.pipeline.state(self_report(now_ms, self.uptime_s(), queued, connected))
+        if self.pipeline.problem is None:
+            # While nothing is committed for weeks, what nobody waits for must not pile up in RAM.
+            now_ms = clock.boottime_ms()
+            self.pipeline.state(self_report(now_ms, self.uptime_s(), queued, connected))
         if self._commanding.retry(self.config):
             self._replace_uplink(uplink_settings(self.config))
 

@@ -32,7 +32,7 @@ STEP_S = 0.2
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     try:
         return int(options.verb(options))
     except (KeyUnusable, LedgerUnusable, NoBroker, NotHere, ReplyForged, ValueError) as error:
@@ -40,6 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INVALID
     except KeyboardInterrupt:
         return 130
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """With the reply key behind an equals sign: one of 64 keys begins with a hyphen."""
+    found: list[str] = []
+    for argument in arguments:
+        if found and found[-1] == "--reply-key":
+            found[-1] += f"={argument}"
+        else:
+            found.append(argument)
+    return found
 
 
 def _keys(options: argparse.Namespace) -> int:

@@ -108,7 +108,7 @@ class Engine:
             if schema.is_damage(error):
                 raise
             failed = schema.is_io(error) and not refusal.is_full(self._directory, error)
-            if failed or schema.is_readonly(error):
+            if failed or schema.is_readonly(error) or schema.is_locking(error):
                 # What the kernel shows from here on need not be what is on flash.
                 self._abandon()
             settled = self._settle(key) if self._doubts.open else None

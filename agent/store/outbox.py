@@ -133,7 +133,8 @@ class Outbox:
 
     def _tight(self) -> bool:
         """Whether there is still too little room: somebody may have made some meanwhile."""
-        return room_left(self._directory) < 4 * RESERVE_BYTES or limited(self._directory)
+        left = room_left(self._directory)
+        return left is None or left < 4 * RESERVE_BYTES or limited(self._directory)
 
     def marks(self) -> dict[str, Mark]:
         """How far each driver's records are durable."""

@@ -19,11 +19,13 @@ from agent.store.salvage import unsalvaged
 from agent.store.state import State
 
 T = TypeVar("T")
+THINNED = "thinned"
 _HEAD = "SELECT id, first, last, n, epoch, boot, length(body) FROM"
 _CLASSES = tuple(StorageClass)
 
-READ_ERRORS = (sqlite3.Error, schema.Damaged, FileNotFoundError)
-"""What reading may raise while the writer replaces a damaged file; look again a little later."""
+READ_ERRORS = (sqlite3.Error, schema.Damaged, OSError)
+"""What reading may raise while the writer replaces a damaged file, or the disk fails; look again a
+little later."""
 
 
 class OutboxReader:
@@ -101,6 +103,22 @@ class OutboxReader:
     def drops(self) -> list[Drop]:
         """Accounts of drops that the far end has not acknowledged."""
         return list(self._small(tables.drops).values())
+
+    def thinned(self, epoch: str) -> list[Drop]:
+        """What was thinned away in the queued history of an epoch: one range that holds all of it.
+
+        Records that wait lie in the range too; the exact accounts are the holes of its rows.
+        """
+        index = self._epoch_index(epoch)
+        (found,) = self._ask(
+            "SELECT min(first), max(last), sum(last - first + 1 - n) FROM history"
+            " WHERE id BETWEEN ? AND ? AND n < last - first + 1",
+            (row_id(index, 0), row_id(index + 1, 0) - 1),
+        )
+        first, last, count = found
+        if not count:
+            return []
+        return [Drop(StorageClass.HISTORY, epoch, first, last, count, THINNED)]
 
     def offsets(self) -> list[OffsetRow]:
         """The table of UTC offsets."""

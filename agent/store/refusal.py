@@ -15,7 +15,8 @@ def is_full(directory: Path, error: Exception) -> bool:
     if isinstance(error, sqlite3.Error) and schema.is_full(error):
         return True
     # SQLite calls it an I/O error where its shared index finds no room.
-    if room_left(directory) < schema.PAGE_BYTES * 64:
+    left = room_left(directory)
+    if left is not None and left < schema.PAGE_BYTES * 64:
         return True
     write = isinstance(error, sqlite3.Error) and schema.is_write_error(error)
     return write and limited(directory)

@@ -93,12 +93,12 @@ def take_suspicion(directory: Path) -> bool:
     return True
 
 
-def room_left(directory: Path) -> int:
-    """Bytes that may still be written to the disk of a directory; 0 where that is not known."""
+def room_left(directory: Path) -> int | None:
+    """Bytes that may still be written to the disk of a directory; None where that is not known."""
     try:
         disk = os.statvfs(directory)
     except OSError:
-        return 0
+        return None
     return disk.f_bavail * disk.f_frsize
 
 
@@ -111,7 +111,8 @@ def scarce(file: Path, nbytes: int) -> bool:
         owed = max(0, nbytes - file.stat().st_size)
     except OSError:
         return False
-    return room_left(file.parent) - owed < FLOOR_BYTES
+    left = room_left(file.parent)
+    return left is not None and left - owed < FLOOR_BYTES
 
 
 def overgrown(file: Path, pages_bytes: int, log_bytes: int) -> bool:
@@ -127,7 +128,8 @@ def overgrown(file: Path, pages_bytes: int, log_bytes: int) -> bool:
         owed = max(0, pages_bytes - file.stat().st_size)
     except OSError:
         return False
-    return owed > 0 and owed + log_bytes > room_left(file.parent)
+    left = room_left(file.parent)
+    return left is not None and owed > 0 and owed + log_bytes > left
 
 
 def limited(directory: Path) -> bool:

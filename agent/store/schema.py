@@ -235,6 +235,12 @@ def is_readonly(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
 
 
+def is_locking(error: sqlite3.Error) -> bool:
+    """Whether a lock could not be had or given back: it is gone with the connection."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_BUSY)
+
+
 def is_full(error: sqlite3.Error) -> bool:
     """Whether SQLite says that the disk has no room."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL

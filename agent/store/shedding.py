@@ -33,7 +33,8 @@ def fit(
         return 0
     (free,) = tx.db.execute("PRAGMA freelist_count").fetchone()
     # A page goes into the log and into the file: half of what is left for each.
-    room = min(free * PAGE_BYTES, log_bytes) + room_left(tx.file.parent) // 2 - SPARE_BYTES
+    left = room_left(tx.file.parent) or 0
+    room = min(free * PAGE_BYTES, log_bytes) + left // 2 - SPARE_BYTES
     room = 0 if refusals >= LAST_TRY else room >> (refusals - 1)
     room -= sum(map(weight, records.get(StorageClass.ALARM, ())))
     gone = 0

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError, EncodeError
 
 from agent.record import Blob
 from agent.store.block import Block
+from agent.store.rows import Drop
 from agent.uplink import batches, json_format
 from agent.uplink import telemetry_pb2 as pb
 from agent.uplink.catalogue import Shapes
@@ -88,15 +89,8 @@ def _batch(payload: Payload, groups: GroupOf, shapes: Shapes | None) -> pb.Batch
                     utc_offset_ms=row.utc_offset_ms,
                     source=OFFSET_SOURCES.index(row.source),
                 )
-    for drop in payload.drops:
-        batch.drops.add(
-            storage_class=CLASSES.index(drop.storage_class),
-            first=drop.first,
-            last=drop.last,
-            count=drop.count,
-            reason=drop.reason,
-        )
-
+    batch.drops.extend(map(_wire_drop, payload.drops))
+    batch.thinned.extend(map(_wire_drop, payload.thinned))
     tables = Tables(groups)
     order: list[int] = []
     times_ms = [0]
@@ -125,6 +119,16 @@ def _batch(payload: Payload, groups: GroupOf, shapes: Shapes | None) -> pb.Batch
     if shapes is not None and any(referring):
         batch.catalogue = shapes.hash
     return batch
+
+
+def _wire_drop(drop: Drop) -> pb.Drop:
+    return pb.Drop(
+        storage_class=CLASSES.index(drop.storage_class),
+        first=drop.first,
+        last=drop.last,
+        count=drop.count,
+        reason=drop.reason,
+    )
 
 
 def _wire_blob(at: int, blob: Blob) -> pb.Blob:

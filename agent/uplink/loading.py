@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,8 +55,11 @@ class Loader:
         self.expansion: dict[StorageClass, float] = {}
         self.shapes: Shapes | None = None
 
-    def load(self, cargo: Cargo, source: Source) -> Loaded:
-        """Load and encode; what is gone from the outbox meanwhile is left out."""
+    def load(self, cargo: Cargo, source: Source, thinned: Sequence[Drop] = ()) -> Loaded:
+        """Load and encode; what is gone from the outbox meanwhile is left out.
+
+        `thinned` is told beside what the cargo carries.
+        """
         slices: list[Slice] = []
         runs: list[Run] = []
         refused: list[tuple[RowHead, str]] = []
@@ -73,7 +77,8 @@ class Loader:
             for first, records in row.within(part.first, part.last):
                 runs.append(Run(first, part.head.boot, records))
         offsets = rows_for(source.offsets(), _spans(runs))
-        payload = Payload(self._vehicle, cargo.epoch, runs, offsets, [*cargo.drops, *holes])
+        drops = [*cargo.drops, *holes]
+        payload = Payload(self._vehicle, cargo.epoch, runs, offsets, drops, thinned=thinned)
         try:
             encoded = codec.encode(payload, self._groups, self._format, self.shapes)
         except Unencodable as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.record import Kind, Record, StorageClass
+from agent.record import Blob, Kind, Record, StorageClass
 from agent.store.inspect import verify
 from agent.store.outbox import Outbox
 from agent.store.reader import OutboxReader
@@ -64,6 +64,16 @@ class Writer:
             records.append(Record("count", self.number, values, {}, kind))
         return Change(records, BOOT, {"count": Mark("s", self.number)})
 
+    def files(self, n: int, pad: int) -> Change:
+        """Announcements of files, which are bulk."""
+        records = []
+        for _ in range(n):
+            self.number += 1
+            values = {"Number": self.number, "Pad": self.rng.randbytes(pad // 2).hex()}
+            blob = Blob(f"{self.number}.ddd", "a/b", 9, f"{self.number:064x}")
+            records.append(Record("tacho", self.number, values, {}, Kind.FILE, blob))
+        return Change(records, BOOT, {"count": Mark("s", self.number)})
+
     def commit(self, change: Change) -> Done:
         """As the pipeline does it: the same change again until the disk takes it."""
         for _ in range(TRIES):
@@ -109,6 +119,26 @@ def test_the_last_byte_is_taken(before: int, tmp_path: Path, figures: dict[str, 
         for _ in range(400):
             writer.commit(writer.change(writer.rng.randint(1, 12), 2_000))
         assert writer.refusals <= 2, "the reserve is enough, and the log comes back for more"
+        writer.balanced(figures)
+        writer.close()
+
+
+@pytest.mark.fault("B4.order", "a full disk: bulk goes before history, alarms never", slice=True)
+def test_the_least_important_goes_first(tmp_path: Path, figures: dict[str, Any]) -> None:
+    with small_disk(tmp_path / "state", "size=16m") as directory:
+        writer = Writer(directory, 4)
+        for _ in range(40):
+            writer.commit(writer.change(6, 2_000))
+            writer.commit(writer.files(4, 2_000))
+        take_all(directory)
+        last: dict[StorageClass, int] = {}
+        for _ in range(150):
+            writer.commit(writer.change(6, 2_000))
+            counters = writer.outbox.counters()
+            if last and counters[StorageClass.HISTORY].dropped > last[StorageClass.HISTORY]:
+                assert counters[StorageClass.BULK].queued == 0, "history went before bulk"
+            last = {name: of_class.dropped for name, of_class in counters.items()}
+        assert last[StorageClass.BULK] == 160 and last[StorageClass.HISTORY] > 0
         writer.balanced(figures)
         writer.close()
 

@@ -104,6 +104,7 @@ def test_header_says_runs_boots_drops_and_blobs() -> None:
         ],
         rows,
         drops,
+        thinned=(Drop(StorageClass.HISTORY, EPOCH, 20, 90, 60, "thinned"),),
     )
     data = encode(payload)
     batch = batch_of(data)
@@ -113,6 +114,8 @@ def test_header_says_runs_boots_drops_and_blobs() -> None:
     back = decode(data)
     assert flat(back) == flat(payload)
     assert list(back.drops) == drops
+    assert back.thinned == payload.thinned
+    assert decode(encode(payload, form="json")).thinned == payload.thinned
     assert list(back.offsets) == rows[:2]
 
 
