@@ -154,7 +154,7 @@ MUTANTS = (
         "agent/store/salvage.py",
         "        _account(tx, lost, live, tx.state.epochs[:-1], salvage.owed)\n",
         "        pass\n",
-        ("test_damage.py::test_a_bit_flips_in_each_page",),
+        ("test_damage.py::test_a_page_of_rows_cannot_be_read",),
     ),
     Mutant(
         "the cloud end acknowledges before it books",
