@@ -24,7 +24,6 @@ NOT_INJECTED = {
     "A13": "a hung kernel needs a watchdog chip: a bench does it, see docs/rig.md",
     "B15": "a slow disk is B3 here and in the rig; a limit of bytes a second needs a kernel "
     "that neither has",
-    "G10": "name service: needs a resolver of its own; a failed look-up is tested with the uplink",
     "G16": "acknowledged records are deleted: nothing is left to send again, by design",
     "H4": "limits of tasks are systemd's; the units set none",
     "H7": "udev and D-Bus are not used; a journal that is gone is B14",
