@@ -25,7 +25,6 @@ NOT_INJECTED = {
     "B15": "a slow disk is B3 here and in the rig; a limit of bytes a second needs a kernel "
     "that neither has",
     "G16": "acknowledged records are deleted: nothing is left to send again, by design",
-    "H4": "limits of tasks are systemd's; the units set none",
     "H7": "udev and D-Bus are not used; a journal that is gone is B14",
 }
 
