@@ -23,6 +23,7 @@ help:
 	@echo "make test-long  simulated runs that take longer"
 	@echo "make test-rig   all tests in a guest with a kernel of its own: power cuts, SocketCAN, systemd, 3G"
 	@echo "make rig-kernel a kernel for what Debian's lacks there: ISO-TP, V4L2, USB, GPIO, TPM"
+	@echo "make test-s3    files through presigned URLs of an S3-compatible server; part of make test"
 	@echo "make fuzz       a million inputs for the transport protocol of CAN and as many for NMEA"
 	@echo "make docs       docs/signals.md and the tables of signals of the drivers, from the code"
 	@echo "make check      ruff, mypy --strict, import rules, systemd units"
@@ -49,6 +50,24 @@ $(DEV): $(STAMP) requirements-dev.lock
 	@$(PIP) --require-hashes -r requirements-dev.lock >>$(VENV)/install.log 2>&1 || \
 		{ tail -20 $(VENV)/install.log; echo "Installing failed: is a package index reachable?"; exit 1; }
 	@touch $(DEV)
+
+# An S3-compatible server for tests, in a venv of its own: nothing of ours runs in there.
+S3 := .venv.s3
+$(S3)/.installed: requirements-s3.lock
+	@rm -rf $(S3)
+	@echo "Installing an S3-compatible server for tests into $(S3) (once) ..."
+	@$(PYTHON) -m venv $(S3) && \
+		$(S3)/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements-s3.lock \
+			>$(S3)/install.log 2>&1 && touch $@ || \
+		{ tail -5 $(S3)/install.log; rm -rf $(S3); exit 1; }
+
+# Of make test this part alone must not fail where it cannot be had: its tests say "not run" then.
+.PHONY: s3-server test-s3
+s3-server: $(DEV)
+	@$(MAKE) -s $(S3)/.installed || echo "no S3-compatible server: tests that need it are reported as not run"
+
+test-s3: $(DEV) $(S3)/.installed
+	$(BIN)/python -m pytest tests/hil/test_files_s3.py
 
 simulate: $(STAMP)
 	@$(BIN)/brain simulate $(SIMULATE)
@@ -97,7 +116,7 @@ packages:
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 RUNS_AT_ONCE := $(BIN)/python -m pytest -n 5 --dist load
 
-test: $(DEV) packages
+test: $(DEV) packages s3-server
 	$(PYTEST) -m "not slow" tests --ignore=tests/cloud --ignore=tests/hil
 	$(RUNS_AT_ONCE) -m "not slow" tests/hil
 	$(BIN)/python -m pytest tests/cloud
@@ -130,9 +149,12 @@ rig-kernel:
 	@tests/rig/build --kernel
 
 # Fifty random runs in a row, one kill after the other: the long form of the tests in tests/hil.
+# RUNS=1 KILLS=200 SECONDS=300: two hundred kills in one run. KILLS_SEED is another one.
 RUNS ?= 50
+SECONDS ?= 20
 test-kills: $(DEV)
-	$(BIN)/python tests/hil/random_kills.py --runs $(RUNS)
+	$(BIN)/python -m tests.hil.random_kills --runs $(RUNS) --duration $(SECONDS) \
+		$(if $(KILLS),--kills $(KILLS)) $(if $(KILLS_SEED),--seed $(KILLS_SEED))
 
 # A million inputs each, some 10 minutes together; a slice of both is part of make test.
 fuzz: $(DEV)
@@ -144,11 +166,11 @@ docs: $(DEV)
 
 bench: $(DEV)
 	@for script in start receive_decode frame_stages raw_ring uplink_codec flash_bytes outbox_open throughput \
-			full_bus bus_month day_offline against_gateway; do \
+			full_bus bus_month day_offline upload_beside_alarms against_gateway; do \
 		echo "== $$script"; $(BIN)/python -m benchmarks.$$script || exit 1; echo; done
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(S3) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 COMPILE := $(BIN)/python -m piptools compile -q --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--no-emit-trusted-host --allow-unsafe --strip-extras --no-header --no-annotate
@@ -157,6 +179,7 @@ lock: $(DEV)
 	@$(BIN)/python -m piptools --version >/dev/null 2>&1 || $(BIN)/pip install -q pip-tools
 	$(COMPILE) --extra sim --extra build -o requirements.lock pyproject.toml
 	$(COMPILE) --extra sim --extra build --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	$(COMPILE) -o requirements-s3.lock requirements-s3.in
 
 # Each end generates its own module from the one description both share.
 proto: $(DEV)

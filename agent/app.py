@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import logging
 import queue
-import select
-import signal
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from agent import clock
@@ -21,14 +17,16 @@ from agent.alarms import Alarm, of
 from agent.arbitration import apply, arbiter
 from agent.board import Board
 from agent.commanding import Commanding, Remote
-from agent.commands.replies import REPLY
+from agent.commands.replies import COMMAND_FILE, REPLY
 from agent.config import Config, ConfigInvalid, SecretUnavailable
 from agent.config_problems import log_lines
 from agent.control import Control
+from agent.dates import Dates
 from agent.declared import Declared
 from agent.doors import listeners, may_speak_for
 from agent.explain import Explainer
 from agent.health import AGENT, SOURCE, Supervision, self_report
+from agent.heartbeat import Heartbeat
 from agent.ingest import Inbound, Ingest
 from agent.local_commands import LocalCommands
 from agent.pipeline import Pipeline
@@ -42,11 +40,11 @@ from agent.spool import Spool
 from agent.store.outbox import Outbox
 from agent.store.reader import OutboxReader
 from agent.store.rows import Range, RowHead
+from agent.told import Told
 from agent.uplink.accounting import Accounting
 from agent.uplink.pump import Uplink
 from agent.uplink.settings import UplinkConfig
 from agent.view import Parts, View
-from agent.waker import Waker
 
 log = logging.getLogger("brain")
 
@@ -72,11 +70,10 @@ class Coordinator:
         self.config = config
         self._reread = reread
         self._notifier = Notifier()
-        self._waker = Waker()
-        self._ending = self._reloading = False
+        self._told = Told()
         self.refused: Sequence[str] = ()
-        self._ask_reload: deque[Callable[[Sequence[str]], None]] = deque()
         self._table = Supervision()
+        self._heartbeat = Heartbeat(self._notifier, self._table)
         self.boot = clock.boot_id()
         self.directory = state_dir
         state_dir.mkdir(parents=True, exist_ok=True)
@@ -86,11 +83,13 @@ class Coordinator:
         self.catalogue = Catalogue()
         self.thin = Thin()
         self._declared = Declared(self.catalogue, self.thin)
-        self._declared.restore(self.outbox.catalogue(), SOURCE, (AGENT, ARBITRATED, REPLY))
+        own = (AGENT, ARBITRATED, REPLY, COMMAND_FILE)
+        self._declared.restore(self.outbox.catalogue(), SOURCE, own)
         rows = [*self.outbox.offsets()]
         if all(row.boot != self.boot for row in rows):
             rows.append(clock.system_offset(self.boot))
         self.clock = ClockTable(self.boot, rows, config.arbitration.clock.order)
+        self.dates = Dates(self.clock, self.boot)
         self.arbiter = arbiter(SOURCE, config.arbitration, self.clock)
         self.board = Board()
         inbox: queue.Queue[Inbound] = queue.Queue(INBOX_ITEMS)
@@ -135,12 +134,13 @@ class Coordinator:
             lambda: self.uplink,
             lambda: self.refused,
             self.uptime_s,
-            self.utc,
+            self.dates.text,
         )
         view = View(parts)
         self._commanding = Commanding(
             state_dir,
             remote,
+            spool=self.spool,
             status=lambda: view.report("status"),
             parts=view.support,
             give=commands.give,
@@ -148,9 +148,9 @@ class Coordinator:
             sources=self.ingest.connected,
             pid=self.pipeline.drivers.pid,
             say=self.pipeline.state,
-            utc_ms=lambda: clock.utc_ms(self.clock.rows, self.boot, clock.boottime_ms()),
+            utc_ms=self.dates.now_ms,
             beat=lambda: self._table.loop("commands", 60.0),
-            reload=self._reload_for,
+            reload=self._told.reload,
         )
         self.pipeline.written = self._commanding.written
         self._commanding.apply(config)
@@ -160,7 +160,7 @@ class Coordinator:
             {**view.answers(), **self._commanding.answers()},
             self.board,
             self._declared.unit,
-            self.utc,
+            self.dates.text,
             self._table.loop("control", 15.0),
             commands,
         )
@@ -169,18 +169,9 @@ class Coordinator:
         """Seconds since the process began to build its parts."""
         return time.monotonic() - self.started
 
-    def utc(self, boottime_ms: int) -> str | None:
-        """A boot time of this boot as RFC 3339 UTC; None where no clock is known."""
-        utc_ms = clock.utc_ms(self.clock.rows, self.boot, boottime_ms)
-        if utc_ms is None:
-            return None
-        stamp = datetime.fromtimestamp(utc_ms / 1000, UTC).isoformat(timespec="milliseconds")
-        return stamp.replace("+00:00", "Z")
-
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; 0, or 1 where a part failed. SIGHUP: read again."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
+        self._told.listen()
         parts = (self.pipeline, self.ingest, self.uplink, self._control)
         for part in parts:
             part.start()
@@ -206,47 +197,22 @@ class Coordinator:
             self.outbox.close()
         return 1 if failed else 0
 
-    def _on_signal(self, number: int, frame: object) -> None:
-        # Flags and an eventfd: an Event that the main thread waits on may hold its lock just now.
-        if number == signal.SIGHUP:
-            self._reloading = True
-        else:
-            self._ending = True
-        self._waker.wake()
-
-    def _pause(self, seconds: float) -> None:
-        """Wait, at most until the next signal."""
-        if select.select([self._waker.fd], [], [], seconds)[0]:
-            self._waker.clear()
-
     def _watch(self) -> bool:
         """Feed the watchdog while every loop is alive; True where a part failed."""
         limit_s = watchdog_s()
         period_s = min(1.0, limit_s / 4) if limit_s else 1.0
         next_report = time.monotonic() + 5.0
-        told: frozenset[str] = frozenset()
         while True:
-            self._pause(period_s)
-            if self._ending:
+            self._told.wait(period_s)
+            if self._told.ending:
                 return False
-            if self._reloading:
-                self._reloading = False
+            if self._told.to_reload():
                 self._reload()
             if self.pipeline.failure is not None:
                 text = "the pipeline failed: %s; restarting"
                 log.error(text, self.pipeline.failure, extra=of(Alarm.FAILED))
                 return True
-            late = self._table.late()
-            if late:
-                if told != late.keys():
-                    text = ", ".join(f"{n} ({s:.0f} s)" for n, s in late.items())
-                    log.error("stalled: %s", text, extra=of(Alarm.STALLED))
-                told = frozenset(late)
-                self._notifier.send(STATUS=f"stalled: {', '.join(late)}")
-                continue
-            told = frozenset()
-            self._notifier.send(WATCHDOG=1, STATUS=self._status_line())
-            if time.monotonic() >= next_report:
+            if self._heartbeat.beat(self._status_line) and time.monotonic() >= next_report:
                 next_report = time.monotonic() + SELF_REPORT_S
                 self._report()
 
@@ -272,15 +238,8 @@ class Coordinator:
             if changes.uplink:
                 self._replace_uplink(settings)
             log.info("configuration read again: %s", changes, extra=of(Alarm.CONFIG_APPLIED))
-        while self._ask_reload:
-            self._ask_reload.popleft()(self.refused)
+        self._told.answer(self.refused)
         self._notifier.send(READY=1, STATUS=self._status_line())
-
-    def _reload_for(self, answer: Callable[[Sequence[str]], None]) -> None:
-        """Reload soon and tell `answer` what was wrong. From any thread."""
-        self._ask_reload.append(answer)
-        self._reloading = True
-        self._waker.wake()
 
     def _new_uplink(self, settings: UplinkConfig) -> Uplink:
         return Uplink(
@@ -294,19 +253,11 @@ class Coordinator:
             refuse=self._refuse,
             beat=self._table.loop("uplink", 30.0),
             catalogue=self.catalogue,
-            accounting=Accounting(budget_settings(self.config), self.directory, self._utc_now_ms),
-            certificates_utc_ms=self._certificates_utc_ms,
+            accounting=Accounting(budget_settings(self.config), self.directory, self.dates.now_ms),
+            certificates_utc_ms=self.dates.certificates_ms,
             spool=self.spool,
             ear=self._commanding.ear,
         )
-
-    def _certificates_utc_ms(self) -> int | None:
-        return clock.certificates_utc_ms(
-            self.clock.rows, self.boot, clock.boottime_ms(), time.time_ns() // 1_000_000
-        )
-
-    def _utc_now_ms(self) -> int | None:
-        return clock.utc_ms(self.clock.rows, self.boot, clock.boottime_ms())
 
     def _replace_uplink(self, settings: UplinkConfig) -> None:
         """End the session and begin another; what was under way is sent again."""
@@ -317,8 +268,10 @@ class Coordinator:
     def _report(self) -> None:
         connected = {n: v.counters for n, v in self.pipeline.drivers.items() if v.connected}
         queued = sum(counters.nbytes for counters in self.pipeline.counters.values())
-        now_ms = clock.boottime_ms()
-        self.pipeline.state(self_report(now_ms, self.uptime_s(), queued, connected))
+        if self.pipeline.problem is None:
+            # While nothing is committed for weeks, what nobody waits for must not pile up in RAM.
+            now_ms = clock.boottime_ms()
+            self.pipeline.state(self_report(now_ms, self.uptime_s(), queued, connected))
         if self._commanding.retry(self.config):
             self._replace_uplink(uplink_settings(self.config))
 

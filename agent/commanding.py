@@ -16,6 +16,7 @@ from agent.commands.commander import Commander
 from agent.commands.door import Door
 from agent.commands.gate import Trust
 from agent.commands.operations import GiveLocally, Vehicle, operations
+from agent.commands.outgoing import Outgoing
 from agent.commands.replies import Signer
 from agent.commands.token import Key
 from agent.commands.trial import ConfigTrial, Reload
@@ -23,11 +24,15 @@ from agent.config import Config, SecretUnavailable, reveal
 from agent.config_command_keys import public_bytes
 from agent.protocol import Downward
 from agent.record import Record
+from agent.spool import Spool
 from agent.store import journal
 from agent.store.journal import Journal, JournalRefuses
 from agent.uplink.topics import Topics
 
 log = logging.getLogger("brain.commands")
+
+ARCHIVES = "bundles"
+"""Folder of the support archives, in the state directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class Commanding:
         directory: Path,
         remote: Remote,
         *,
+        spool: Spool,
         status: Callable[[], Mapping[str, Any]],
         parts: Callable[[], Mapping[str, object]],
         give: GiveLocally,
@@ -60,13 +66,16 @@ class Commanding:
         beat: Callable[[], Callable[[], None]],
         reload: Reload,
     ) -> None:
-        """`beat` enters the thread into the supervision; the first six see agent.commands."""
+        """`beat` enters the thread into the supervision; `spool`: where files wait to be
+        uploaded; for the rest see agent.commands."""
         spoken = bundle.RecentLog()
         logging.getLogger().addHandler(spoken)
         self._directory = directory
         self._remote = remote
+        self._outgoing = Outgoing(spool, say)
+        archives = directory / ARCHIVES
         self._vehicle = Vehicle(
-            status, parts, directory / "spool", spoken, give, send, sources, pid
+            status, parts, archives, self._outgoing, spoken, give, send, sources, pid
         )
         self._say = say
         self._utc_ms = utc_ms
@@ -137,6 +146,7 @@ class Commanding:
     def written(self, records: Sequence[Record]) -> None:
         """These are on flash. From the pipeline's thread."""
         if self._commander is not None:
+            self._outgoing.written(records)
             self._commander.told(records)
 
     def acked(self) -> None:
@@ -158,11 +168,12 @@ class Commanding:
     def bundle(self) -> dict[str, object]:
         """Write a support archive for somebody at this computer. Raises OSError."""
         of = self._vehicle
-        path = bundle.write(of.spool, f"bundle-{boottime_ms()}", of.parts(), of.log)
+        path = bundle.write(of.archives, f"bundle-{boottime_ms()}", of.parts(), of.log)
         return {"path": str(path), "size": path.stat().st_size}
 
     def stop(self) -> None:
-        """End the thread; what is under way is answered in the next life."""
+        """End the threads; what is under way is answered in the next life."""
+        self._outgoing.stop()
         if self._commander is not None:
             self._commander.stop()
 

@@ -24,7 +24,7 @@ from agent.config_files import (
     leaves,
     read,
 )
-from agent.config_models import Agent, Config, Quota, Store, Uplink, Vehicle
+from agent.config_models import Agent, Config, Uplink, Vehicle
 from agent.config_places import make_run_directory, run_directory, state_directory
 from agent.config_problems import (
     ConfigInvalid,
@@ -36,6 +36,7 @@ from agent.config_problems import (
     render,
 )
 from agent.config_secrets import SecretUnavailable, is_reference, reveal
+from agent.config_store import Quota, Store
 from agent.config_text import KeyPath
 from agent.profiles import faults
 

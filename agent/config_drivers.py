@@ -98,9 +98,19 @@ def options(section: Section, model: type[DriverConfig]) -> dict[str, Any]:
     return found
 
 
+def remote(model: type[DriverConfig]) -> frozenset[str]:
+    """The options that may be changed from afar, see agent.sdk.REMOTE."""
+    fields = msgspec.structs.fields(model)
+    return frozenset(item.encode_name for item in fields if _marked(item.type, "remote"))
+
+
 def _names_a_file(kind: Any) -> bool:
+    return _marked(kind, "file")
+
+
+def _marked(kind: Any, word: str) -> bool:
     about = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
-    return any(isinstance(one, msgspec.Meta) and (one.extra or {}).get("file") for one in about)
+    return any(isinstance(one, msgspec.Meta) and (one.extra or {}).get(word) for one in about)
 
 
 def _bad(value: object, kind: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:

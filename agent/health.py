@@ -65,14 +65,23 @@ AGENT = Group(
 )
 
 
+STILL_S = 5.0
+"""Where nobody looked for so long, the process as a whole did not run: nobody could beat."""
+
+
 class Supervision:
-    """The table: who must beat how often, and who is late. Thread-safe."""
+    """The table: who must beat how often, and who is late. Thread-safe.
+
+    `late` has to be asked every few seconds: that is how time is noticed in which the process was
+    stopped, which no loop is to blame for.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._limit_s: dict[str, float] = {}
         self._last: dict[str, float] = {}
+        self._looked_at: float | None = None
 
     def loop(self, name: str, limit_s: float) -> Callable[[], None]:
         """Enter a loop that must beat at least every `limit_s` seconds; returns its beat."""
@@ -95,6 +104,11 @@ class Supervision:
         """Loops that are late, with the seconds since their last beat."""
         now = self._clock()
         with self._lock:
+            still_s = 0.0 if self._looked_at is None else now - self._looked_at
+            self._looked_at = now
+            if still_s > STILL_S:
+                for name, last in self._last.items():
+                    self._last[name] = min(now, last + still_s)
             return {
                 name: now - self._last[name]
                 for name, limit in self._limit_s.items()

@@ -114,7 +114,7 @@ class Host:
             name, driver, self.ctx, self._stop, self._waker.wake, backoff=backoff, clock=clock
         )
         self._driver = driver
-        self._answers: deque[Answer] = deque(maxlen=MAX_ANSWERS)
+        self._answers: deque[tuple[Answer, str]] = deque(maxlen=MAX_ANSWERS)
         self._verbs = Verbs(name, driver, self.ctx, self._answer)
         hello = Hello(
             name=name,
@@ -217,15 +217,15 @@ class Host:
         elif isinstance(message, (Command, Deliver)):
             self._verbs.take(message)
 
-    def _answer(self, answer: Answer) -> None:
-        """On the verbs' thread: the link sends it."""
-        self._answers.append(answer)
+    def _answer(self, answer: Answer, path: str) -> None:
+        """On the verbs' thread: the link sends it, and the file at `path` with it."""
+        self._answers.append((answer, path))
         self._waker.wake()
 
     def _tick(self) -> float:
         """Feed the watchdog, report and tell; seconds until there is more to do."""
         now = self._clock()
-        while self._answers and self._link.tell(self._answers[0]):
+        while self._answers and self._link.tell(*self._answers[0]):
             self._answers.popleft()
         beating = self.ctx.beating()
         interval_s = self._feed_interval_s

@@ -11,7 +11,6 @@ import queue
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Mapping
 
 from agent.clock import boottime_ms
@@ -24,6 +23,7 @@ from agent.ingest_check import (
 )
 from agent.ingest_files import FileDoor
 from agent.ingest_messages import Arrival, Inbound, Joined, Left, Reported
+from agent.ingest_outlet import Outlet
 from agent.ingest_peer import Peer, trust_all
 from agent.ingest_progress import ProgressBook, Troubles
 from agent.ingest_sockets import READ, WRITE, Sockets
@@ -66,7 +66,8 @@ class Ingest:
 
     `marks` are the store's at the start. `names(uid, name)` says whether a user may speak as a
     source; `sources` are the configured ones, None takes any. `answered` gets the answers to
-    commands, `left` the names of sources whose connection ended.
+    commands with the files that came along, open until it returns; `left` the names of sources
+    whose connection ended.
     """
 
     def __init__(
@@ -78,13 +79,13 @@ class Ingest:
         *,
         names: Callable[[int, str], bool] = trust_all,
         sources: Collection[str] | None = None,
-        answered: Callable[[str, Answer], None] = lambda source, answer: None,
+        answered: Callable[[str, Answer, list[int]], None] = lambda source, answer, files: None,
         left: Callable[[str], None] = lambda source: None,
         spool: Spool | None = None,
     ) -> None:
         self._sockets = Sockets(listener)
         self._files = FileDoor(spool, self._sockets.waker.wake)
-        self._out = out
+        self._outlet = Outlet(out)
         self._beat = beat
         self._names = names
         self._sources = sources
@@ -92,7 +93,6 @@ class Ingest:
         self._book = ProgressBook(marks)
         self._rejected: dict[str, int] = {}
         self._troubles = Troubles(log)
-        self._held: deque[Inbound] = deque()
         self._stopping = threading.Event()
         self._lock = threading.Lock()  # guards the two below
         self._named: dict[str, Peer] = {}
@@ -135,7 +135,7 @@ class Ingest:
         try:
             while not self._stopping.is_set():
                 self._beat()
-                self._pass_on()
+                self._outlet.pass_on()
                 self._confirm()
                 for peer, message in self._files.ready(self._sockets.peers):
                     self._advance(peer, *message.numbers, message)
@@ -145,8 +145,8 @@ class Ingest:
 
     def _turn(self) -> None:
         """Wait for something to happen and see to it."""
-        throttled_s = self._sockets.arrange(time.monotonic(), reading=not self._held)
-        pause_s = FULL_PAUSE_S if self._held else IDLE_S
+        throttled_s = self._sockets.arrange(time.monotonic(), reading=not self._outlet.held)
+        pause_s = FULL_PAUSE_S if self._outlet.held else IDLE_S
         peers = self._sockets.peers
         for peer, events in self._sockets.wait(min(pause_s, throttled_s or pause_s)):
             if events & WRITE:
@@ -155,14 +155,14 @@ class Ingest:
                 self._read(peer)
         now = time.monotonic()
         for peer in [peer for peer in peers if not peer.source]:
-            if self._held:
+            if self._outlet.held:
                 peer.since = now
             elif now - peer.since > HELLO_LIMIT_S:
                 self._refuse(peer, f"no hello within {HELLO_LIMIT_S:.0f} s")
 
     def _read(self, peer: Peer) -> None:
         for _ in range(DATAGRAMS_A_ROUND):
-            waits = self._held or peer.holding or peer.bucket.wait_s(time.monotonic())
+            waits = self._outlet.held or peer.holding or peer.bucket.wait_s(time.monotonic())
             if waits or not self._read_one(peer):
                 return
 
@@ -200,11 +200,11 @@ class Ingest:
         elif isinstance(message, Skipped):
             self._advance(peer, message.first, message.last, None)
         elif isinstance(message, Answer):
-            self._answered(peer.source, checked_answer(message))
+            self._answered(peer.source, checked_answer(message), peer.descriptors)
         else:
             report = checked_report(message)
             counters = report.counters | {"rejected_records": self._rejected.get(peer.source, 0)}
-            self._emit(Reported(peer.source, counters, report.device))
+            self._outlet.put(Reported(peer.source, counters, report.device))
 
     def _advance(self, peer: Peer, first: int, last: int, message: Records | None) -> None:
         """Pass on what is new of the numbers `first` to `last`; None: they never come."""
@@ -225,7 +225,7 @@ class Ingest:
                     self._rejected[peer.source] = self._rejected.get(peer.source, 0) + 1
                     self._troubles.tell(peer.source, "records are rejected", str(error))
         progress.received = last
-        self._emit(Arrival(peer.source, progress.stream, last, tuple(records)))
+        self._outlet.put(Arrival(peer.source, progress.stream, last, tuple(records)))
 
     def _greet(self, peer: Peer, hello: Hello) -> None:
         if peer.source:
@@ -250,7 +250,9 @@ class Ingest:
         text = "%s: %s %s connected, pid %d"
         log.info(text, name, hello.type, hello.version, peer.pid, extra=about)
         encoded = encode_groups(hello.groups)
-        self._emit(Joined(name, hello.type, hello.version, hello.stream, peer.pid, groups, encoded))
+        self._outlet.put(
+            Joined(name, hello.type, hello.version, hello.stream, peer.pid, groups, encoded)
+        )
         peer.queue(Welcome(progress.durable))
         peer.flush()
 
@@ -279,20 +281,7 @@ class Ingest:
                 del self._named[peer.source]
         log.info("%s: left: %s", peer.source, reason, extra={"brain_driver": peer.source})
         self._left(peer.source)
-        self._emit(Left(peer.source, reason))
-
-    def _emit(self, item: Inbound) -> None:
-        self._held.append(item)
-        self._pass_on()
-
-    def _pass_on(self) -> None:
-        """Give the pipeline what it takes; while something is held, nothing is read."""
-        while self._held:
-            try:
-                self._out.put_nowait(self._held[0])
-            except queue.Full:
-                return
-            self._held.popleft()
+        self._outlet.put(Left(peer.source, reason))
 
     def _confirm(self) -> None:
         """Pass the newest marks down and send what waits."""

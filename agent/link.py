@@ -108,12 +108,18 @@ class Link:
         if waits and self._clock() - self._hello_at > WELCOME_LIMIT_S:
             self._drop(f"no welcome within {WELCOME_LIMIT_S:.0f} s")
 
-    def tell(self, message: Report | Answer) -> bool:
-        """Send a message beside the records if the socket takes it now."""
+    def tell(self, message: Report | Answer, path: str = "") -> bool:
+        """Send a message beside the records if the socket takes it now.
+
+        `path`: a file that goes with it, open; where it cannot be opened the message goes alone.
+        """
         if self._sock is None or not self.welcomed or self._full:
             return False
         try:
-            self._sock.send(encode(message))
+            if path:
+                self._attach(encode(message), path)
+            else:
+                self._sock.send(encode(message))
         except OSError:
             return False
         return True
@@ -148,7 +154,7 @@ class Link:
             self._waker.wake()  # there is more, after a look at what came in
 
     def _attach(self, datagram: bytes, path: str) -> None:
-        """Send a record with its file open; without it where the file is gone.
+        """Send a datagram with a file open; without it where the file is gone.
 
         The far end tells by size and sha256 whether it is the file that was meant.
         """

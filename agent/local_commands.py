@@ -6,11 +6,13 @@ Nothing here blocks; `reply` is called from whichever thread knows the answer.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
+import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.clock import boottime_ms
@@ -29,6 +31,9 @@ MAX_TIMEOUT_S = 4 * 3600.0
 Reply = Callable[[Mapping[str, Scalar] | None, str], None]
 """The result and "", or None and what went wrong."""
 
+TakeFile = Callable[[int], None]
+"""Gets a descriptor of the file that the result names, to close; called before the reply."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Pending:
@@ -37,6 +42,7 @@ class _Pending:
     timeout_s: float
     began: float
     reply: Reply
+    file: TakeFile | None
 
 
 class LocalCommands:
@@ -58,9 +64,12 @@ class LocalCommands:
         """
         self._send, self._sources = send, sources
 
-    def give(self, request: Mapping[str, object], reply: Reply) -> None:
+    def give(
+        self, request: Mapping[str, object], reply: Reply, file: TakeFile | None = None
+    ) -> None:
         """Take a request of the control door: source, command, args, timeout_s.
 
+        `file`: who takes the file that the driver names in its result, None where it stays there.
         Raises ValueError where it cannot be given at all; `reply` is not called then.
         """
         source, verb = _text(request, "source"), _text(request, "command")
@@ -74,20 +83,29 @@ class LocalCommands:
             waiting = [p for p in self._pending.values() if p.source == source]
             if len(self._pending) >= MAX_PENDING or len(waiting) >= MAX_PENDING_A_DRIVER:
                 raise ValueError(f"{len(waiting)} commands wait for {source} already: try again")
-            self._pending[number] = _Pending(source, verb, timeout_s, self._clock(), reply)
+            now = self._clock()
+            self._pending[number] = _Pending(source, verb, timeout_s, now, reply, file)
         deadline_ms = boottime_ms() + round(timeout_s * 1000)
-        sent = self._send(source, Command(number, verb, args, deadline_ms, local=True))
+        attach = file is not None
+        sent = self._send(source, Command(number, verb, args, deadline_ms, True, attach))
         # Where it left just now, `left` has answered already.
         if not sent and self._take(number):
             raise ValueError(f"{source} does not take the command: it left, or does not read")
 
-    def answered(self, source: str, answer: Answer) -> None:
-        """A driver's host answered; what nobody waits for any more is dropped."""
+    def answered(self, source: str, answer: Answer, files: Sequence[int] = ()) -> None:
+        """A driver's host answered; what nobody waits for any more is dropped.
+
+        `files` are open until this returns.
+        """
         with self._lock:
             pending = self._pending.get(answer.id)
             if pending is None or pending.source != source:
                 return
             del self._pending[answer.id]
+        if answer.ok and files and pending.file is not None:
+            # Without it where descriptors are short: the answer says so.
+            with contextlib.suppress(OSError):
+                pending.file(os.dup(files[0]))
         if answer.ok:
             pending.reply(answer.values, "")
         else:

@@ -11,6 +11,7 @@ more is taken from the inbox, and the back-pressure reaches the drivers' rings.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -32,7 +33,9 @@ from agent.store.rows import Change, Counters, Mark, OutboxFull, Range, RowHead
 log = logging.getLogger("brain.pipeline")
 
 MAX_PENDING = 2_000
-"""Records that one commit holds at most."""
+"""Records that one commit holds at most ..."""
+LEAST_PENDING = 50
+"""... and where the disk has little room: what does not fit as a whole may fit in parts."""
 ACKS_ALONE_S = 1.0
 MARKS_ALONE_S = 5.0
 """How long acknowledgements and marks wait for records to ride with."""
@@ -137,10 +140,25 @@ class Pipeline:
         for epoch, ranges in acked:
             self._acked.setdefault(epoch, []).extend(ranges)
         self._refused += refused
-        for record in own:
+        for at, record in enumerate(own, 1):
             self._accept(record)
+            if self._ends_row() and not self._stop.is_set():
+                with self._others:
+                    self._own = own[at:] + self._own
+                break
         if acked or refused:
             self._due_within(ACKS_ALONE_S)
+
+    def _settle_others(self, change: Change) -> None:
+        """Acknowledgements make room: they do not wait behind a change that finds none."""
+        self._hear_others()
+        acked = [*change.acked, *self._acked.items()]
+        drops = [*change.drops, *self._refused]
+        if acked or drops:
+            with contextlib.suppress(OutboxFull):
+                self._outbox.settle(Change(acked=acked, drops=drops))
+                self._acked, self._refused = {}, []
+                self.counters = self._outbox.counters()
 
     def _run(self) -> None:
         try:
@@ -176,18 +194,26 @@ class Pipeline:
 
     def _take(self) -> None:
         now = time.monotonic()
+        if self._ends_row():
+            self._due = now
+            return
         idle_s = 0.01 if self._salvaging else 0.5
         wait_s = idle_s if self._due is None else min(idle_s, max(0.0, self._due - now))
         try:
             self._apply(self._inbox.get(timeout=wait_s) if wait_s else self._inbox.get_nowait())
-            while len(self._pending) < MAX_PENDING:
-                if self._pending and self._pending[-1].kind is Kind.FILE:
-                    break  # a row of its own: it is acknowledged, or given up, for itself
+            most = LEAST_PENDING if self._outbox.scarce else MAX_PENDING
+            while len(self._pending) < most:
+                if self._ends_row():
+                    break
                 self._apply(self._inbox.get_nowait())
             self._due = now
         except queue.Empty:
             # Only then: what waits in the inbox was said before now.
             self._keep(self._arbiter.at(boottime_ms()))
+
+    def _ends_row(self) -> bool:
+        """Whether the next commit is due: a file's record is acknowledged, or given up, alone."""
+        return bool(self._pending) and self._pending[-1].kind is Kind.FILE
 
     def _take_rest(self) -> None:
         while True:
@@ -272,6 +298,8 @@ class Pipeline:
             while not self._stop.is_set() and time.monotonic() < deadline:
                 self._beat()
                 self._stop.wait(0.2)
+            if error.no_space:
+                self._settle_others(change)
             return False
         if self.problem is not None:
             log.warning("the outbox accepts again")

@@ -144,6 +144,7 @@ class Command(Message, tag="command"):
     """Do `verb` before `deadline_boottime_ms` and send an Answer.
 
     The result becomes a REPLY record too, unless somebody at this computer asked (`local`).
+    `attach`: the file that `path` of the result names goes with the Answer, open.
     """
 
     id: str
@@ -151,6 +152,7 @@ class Command(Message, tag="command"):
     args: dict[str, Scalar]
     deadline_boottime_ms: int
     local: bool = False
+    attach: bool = False
 
 
 class Deliver(Message, tag="deliver"):

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent.config_models import Config, Store
+from agent.config_models import Config
 from agent.config_secrets import reveal
+from agent.config_store import Store
 from agent.record import StorageClass
 from agent.store.limits import Limits
 from agent.uplink.budget import BudgetConfig

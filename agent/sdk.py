@@ -19,6 +19,7 @@ from agent.signals import CHANGE, EVERY, Datatype, Group, Keep, Signal, Thinning
 __all__ = [
     "CHANGE",
     "EVERY",
+    "REMOTE",
     "Annotated",
     "Blob",
     "Commandable",
@@ -68,6 +69,10 @@ class DriverConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
 
 Meta = msgspec.Meta
 """Description and bounds of a config field: `port: Annotated[str, Meta(description="...")]`."""
+
+REMOTE = {"remote": True}
+"""`Meta(..., extra=REMOTE)`: the option may also be changed by a signed command. Not for places,
+hosts and whatever the operator answers for at the vehicle: what names no REMOTE stays."""
 
 ConfigFile = Annotated[str, Meta(extra={"file": True})]
 """Type of a config field that names a file. A relative path starts at the folder of the

@@ -62,6 +62,11 @@ class Spool:
             return sum(self._sizes.values())
 
     @property
+    def limit_bytes(self) -> int:
+        """What all files together may have."""
+        return self._limit_bytes
+
+    @property
     def count(self) -> int:
         """How many whole files there are."""
         return len(self._sizes)

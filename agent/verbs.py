@@ -34,8 +34,9 @@ class Verbs:
         name: str,
         driver: Driver[Any],
         ctx: HostContext,
-        answer: Callable[[Answer], None],
+        answer: Callable[[Answer, str], None],
     ) -> None:
+        """`answer` is given an Answer and the path of the file that goes with it, "" for none."""
         self.failures = 0
         self._answer = answer
         self._name = name
@@ -86,7 +87,7 @@ class Verbs:
     def _fail(self, message: Command | Deliver, why: str) -> None:
         self.failures += 1
         if isinstance(message, Command):
-            self._answer(Answer(message.id, False, {}, why[:MAX_TEXT]))
+            self._answer(Answer(message.id, False, {}, why[:MAX_TEXT]), "")
 
     def _do(self, message: Command | Deliver) -> None:
         driver = self._driver
@@ -108,7 +109,7 @@ class Verbs:
         answer = _answer(message.id, result)
         if not message.local:
             self._reply(result)
-        self._answer(answer)
+        self._answer(answer, str(result.get("path", "")) if message.attach else "")
 
     def _reply(self, result: Mapping[str, Scalar]) -> None:
         for group in self._driver.groups:

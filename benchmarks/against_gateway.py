@@ -129,7 +129,7 @@ def gateway_python(directory: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--records", type=int, default=20_000)
+    parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--without", nargs="*", default=[], choices=["gateway", "bridge"])
     args = parser.parse_args()

@@ -90,7 +90,11 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One decoded message. `runs` are the seq of `records`, ascending, coalesced."""
+    """One decoded message. `runs` are the seq of `records`, ascending, coalesced.
+
+    `thinned` says how many records were thinned away in ranges that are still to come: nothing of
+    it is accounted for yet, the exact drops follow.
+    """
 
     vehicle: str
     epoch: str
@@ -98,6 +102,7 @@ class Batch:
     drops: Sequence[Drop]
     records: Sequence[Record]
     runs: Sequence[Range]
+    thinned: Sequence[Drop] = ()
 
 
 def is_vehicle(text: str) -> bool:

@@ -1,7 +1,7 @@
 """`brain-cloud`: sign a command for a vehicle and wait for its signed reply; make keys.
 
 Exit codes: 0 done, 1 refused, failed or unknown, 2 where something must be changed first, 3 where
-no reply came in time. What came is printed as JSON, a line each.
+no reply or file came in time. What came is printed as JSON, a line each.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 from cloud import command_keys, command_replies, command_token
 from cloud.batch import is_vehicle
+from cloud.command_files import Files, NotHere
 from cloud.command_keys import KeyUnusable
 from cloud.command_sender import NoBroker, Sender
 from cloud.command_token import Order, ReplyForged
@@ -30,14 +32,25 @@ STEP_S = 0.2
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     try:
         return int(options.verb(options))
-    except (KeyUnusable, LedgerUnusable, NoBroker, ReplyForged, ValueError) as error:
+    except (KeyUnusable, LedgerUnusable, NoBroker, NotHere, ReplyForged, ValueError) as error:
         sys.stderr.write(f"brain-cloud: {error}\n")
         return INVALID
     except KeyboardInterrupt:
         return 130
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """With the reply key behind an equals sign: one of 64 keys begins with a hyphen."""
+    found: list[str] = []
+    for argument in arguments:
+        if found and found[-1] == "--reply-key":
+            found[-1] += f"={argument}"
+        else:
+            found.append(argument)
+    return found
 
 
 def _keys(options: argparse.Namespace) -> int:
@@ -54,6 +67,8 @@ def _command(options: argparse.Namespace) -> int:
     key = command_keys.load(options.key)
     if not options.reply_key and not options.no_wait:
         raise ValueError("--reply-key: expected the vehicle's key, which `brain commands` shows")
+    if options.out is not None and options.out.exists():
+        raise ValueError(f"{options.out}: exists already, name another file with --out")
     order = Order(
         options.vehicle,
         options.operation,
@@ -84,10 +99,34 @@ def _command(options: argparse.Namespace) -> int:
                 said = command_token.verified(text, reply_key, order.vehicle, cid)
                 _show(said)
                 # `trial` is on the way; its end is a reply of its own.
-                if said["state"] != "trial" or options.first:
-                    return DONE if said["state"] in ("done", "trial") else FAILED
+                if said["state"] == "trial" and not options.first:
+                    continue
+                if said["state"] == "done" and options.out is not None:
+                    return _fetch(said, options)
+                return DONE if said["state"] in ("done", "trial") else FAILED
     _show({"cid": cid, "state": "no_reply", "online": sender.online})
     return NO_REPLY
+
+
+def _fetch(said: Mapping[str, Any], options: argparse.Namespace) -> int:
+    """The file that a reply names, once the cloud end has it."""
+    about = said["result"].get("file")
+    if about is None:
+        raise ValueError(f"--out: {options.operation} makes no file")
+    key = options.vehicle, str(about["sha256"])
+    files = Files(options.ledger, options.files)
+    deadline = time.monotonic() + options.wait
+    pause = threading.Event()
+    while not files.whole(key):
+        if time.monotonic() >= deadline:
+            _show({"cid": said["cid"], "state": "no_file", "sha256": key[1]})
+            return NO_REPLY
+        pause.wait(STEP_S)
+    try:
+        files.copy(key, options.out)
+    except OSError as error:
+        raise ValueError(f"{options.out}: {error.strerror}") from error
+    return DONE
 
 
 def _args(options: argparse.Namespace) -> dict[str, Any]:
@@ -143,6 +182,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--port", type=int, default=1883, metavar="N")
     command.add_argument("--prefix", default="brain")
     command.add_argument("--ledger", type=Path, default=Path("ledger.db"), metavar="FILE")
+    command.add_argument("--out", type=Path, metavar="FILE", help="copy the file it makes here")
+    command.add_argument("--files", type=Path, metavar="DIR", help="LEDGER.files if not given")
     command.add_argument("--reply-key", metavar="KEY", help="the vehicle's public key, or its file")
     command.add_argument("--wait", type=float, default=60.0, metavar="S", help="for the reply")
     command.add_argument("--first", action="store_true", help="a change on trial is enough")

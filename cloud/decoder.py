@@ -96,7 +96,8 @@ def _batch(message: pb.Batch, catalogues: Lookup) -> Batch:
         states,
         _blobs(message.blobs, n),
     )
-    return Batch(vehicle, epoch, boots, drops, list(records), merged(runs))
+    thinned = tuple(_drop(drop) for drop in message.thinned)
+    return Batch(vehicle, epoch, boots, drops, list(records), merged(runs), thinned)
 
 
 def _runs(pairs: Sequence[int], n: int) -> list[Range]:

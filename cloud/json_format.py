@@ -69,6 +69,7 @@ class _Message(msgspec.Struct):
     epoch: str
     boots: list[_Boot] = []
     drops: list[tuple[str, int, int, int, str]] = []
+    thinned: list[tuple[str, int, int, int, str]] = []
     records: list[_Record] = []
 
 
@@ -103,6 +104,7 @@ def decode_json(payload: bytes) -> Batch:
         [check_drop(Drop(*row)) for row in message.drops],
         records,
         coalesced(record.seq for record in records),
+        tuple(check_drop(Drop(*row)) for row in message.thinned),
     )
 
 

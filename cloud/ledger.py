@@ -23,7 +23,7 @@ from cloud.intervals import Range
 from cloud.notes import counters, note_counts, note_rejections, note_statuses
 from cloud.rows import Row, content, row_of, same_content
 from cloud.shelf import Shelf, keep
-from cloud.spans import Spans, book_drops
+from cloud.spans import Spans, book_drops, note_thinned
 
 _INSERT = f"INSERT INTO record VALUES({','.join('?' * 13)})"
 _SELECT_RUN = "SELECT * FROM record WHERE vehicle=? AND epoch=? AND seq BETWEEN ? AND ?"
@@ -116,6 +116,7 @@ class Ledger:
         dated = book_offsets(self._db, batches)
         outcome = self._book_records(intake.deliveries, dated)
         book_drops(self._db, batches)
+        note_thinned(self._db, batches)
         self.files.book(batches, intake.chunks)
         self._spans.book(batches)
         note_statuses(self._db, intake.statuses)

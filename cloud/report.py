@@ -125,11 +125,25 @@ def _epoch(db: sqlite3.Connection, vehicle: str, epoch: str) -> dict[str, Any]:
         "gaps": IntervalSet(spans).gaps(),
         "dropped": sum(count for _, _, _, count, _ in drops),
         "dropped_but_delivered": by_both,
+        "thinned_ahead": _thinned_ahead(db, key),
         "drops": [
             {"class": name, "first": first, "last": last, "count": count, "reason": reason}
             for name, first, last, count, reason in drops
         ],
     }
+
+
+def _thinned_ahead(db: sqlite3.Connection, key: tuple[str, str]) -> list[dict[str, Any]]:
+    """What the vehicle said last; empty for a ledger from before it could."""
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name='thinned'").fetchone():
+        return []
+    found = db.execute(
+        "SELECT class, first, last, count FROM thinned WHERE vehicle=? AND epoch=?", key
+    )
+    return [
+        {"class": name, "first": first, "last": last, "count": count}
+        for name, first, last, count in found
+    ]
 
 
 def _signals(db: sqlite3.Connection, vehicle: str) -> dict[str, dict[str, Scalar | None]]:

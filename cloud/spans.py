@@ -63,6 +63,18 @@ class Spans:
         )
 
 
+def note_thinned(db: sqlite3.Connection, batches: Iterable[Batch]) -> None:
+    """What was said last counts: it is no account, the exact drops follow with what is left."""
+    db.executemany(
+        "INSERT OR REPLACE INTO thinned VALUES(?,?,?,?,?,?)",
+        [
+            (batch.vehicle, batch.epoch, said.storage_class, said.first, said.last, said.n)
+            for batch in batches
+            for said in batch.thinned
+        ],
+    )
+
+
 def book_drops(db: sqlite3.Connection, batches: Iterable[Batch]) -> None:
     """Writes the drop accounts of the batches; they come again until they are acknowledged."""
     stated = {(batch.vehicle, batch.epoch, drop) for batch in batches for drop in batch.drops}

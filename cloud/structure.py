@@ -16,7 +16,7 @@ MAX_FIELDS = 200_000
 
 # Fields of telemetry.proto that hold messages, and which fields of those hold messages again.
 Structure = Mapping[int, Mapping[int, object]]
-BATCH: Structure = {4: {2: {}}, 5: {}, 6: {4: {}}, 10: {}}
+BATCH: Structure = {4: {2: {}}, 5: {}, 6: {4: {}}, 10: {}, 12: {}}
 CATALOGUE: Structure = {1: {3: {}}}
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5

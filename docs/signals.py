@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import registry
-from agent.commands.replies import REPLY
+from agent.commands.replies import COMMAND_FILE, REPLY
 from agent.health import AGENT
 from agent.processors.arbitrated import ARBITRATED
 from agent.sdk import Driver, Group, Keep, Signal, State
@@ -79,7 +79,8 @@ def page() -> str:
             parts += _fms(registry.load(name))
         else:
             parts += [_plain(group) for group in registry.load(name).groups]
-    parts += ["## The agent itself\n", _plain(ARBITRATED), _plain(AGENT), _plain(REPLY)]
+    own = (ARBITRATED, AGENT, REPLY, COMMAND_FILE)
+    parts += ["## The agent itself\n", *map(_plain, own)]
     return "\n".join(parts)
 
 

@@ -112,22 +112,41 @@ class Ledger:
                 self.fixes.append(Fix(at_ms, latitude, longitude, ok))
 
     def deaf(self, source: str) -> list[tuple[int, int]]:
-        """Boot times in ms, sorted, within which nothing that `source` wrote counts as heard.
+        """Boot times in ms within which nothing that `source` wrote counts as heard.
 
-        Its driver was killed within KILL_MARGIN_MS after it, or was killed before a coordinator
-        that had been down was back for that long: a driver's ring is RAM.
+        Sorted; they neither overlap nor touch. Its driver was killed within KILL_MARGIN_MS after
+        it, or was killed before a coordinator that had been down was back for that long: a
+        driver's ring is RAM.
         """
-        spans = []
+        spans: list[tuple[int, int]] = []
+        absences = self._absences()
         for driver, at_ms in self.kills:
             if driver != source:
                 continue
             start = at_ms - KILL_MARGIN_MS
-            for down_ms, back_ms in self.outages:
+            for down_ms, back_ms in absences:
                 settled = back_ms is not None and at_ms >= back_ms + KILL_MARGIN_MS
                 if down_ms <= at_ms and not settled:
                     start = min(start, down_ms - KILL_MARGIN_MS)
             spans.append((start, at_ms + DYING_MS))
-        return sorted(spans)
+        deaf: list[tuple[int, int]] = []
+        for start, end in sorted(spans):
+            if deaf and start <= deaf[-1][1] + 1:
+                deaf[-1] = (deaf[-1][0], max(end, deaf[-1][1]))
+            else:
+                deaf.append((start, end))
+        return deaf
+
+    def _absences(self) -> list[tuple[int, int | None]]:
+        """The outages; two between which it was back for less than KILL_MARGIN_MS are one."""
+        found: list[tuple[int, int | None]] = []
+        for down_ms, back_ms in self.outages:
+            before = found[-1][1] if found else None
+            if before is not None and down_ms - before < KILL_MARGIN_MS:
+                found[-1] = (found[-1][0], back_ms)
+            else:
+                found.append((down_ms, back_ms))
+        return found
 
     def died_after(self, at_ms: int) -> bool:
         """Whether a driver died, or the coordinator was down, after that boot time."""

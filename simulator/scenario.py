@@ -38,11 +38,13 @@ class Scenario:
     run_dir: Path
     port: int
     keep: bool
+    log_level: str = "info"
     vehicle: VehicleKind = "diesel"
     quirks: tuple[str, ...] = ()
     gtfs: Path | None = None
     gtfs_route: str | None = None
     gtfs_trip: str | None = None
+    config: Path | None = None
 
     @property
     def judged(self) -> bool:
@@ -85,12 +87,17 @@ def arguments(argv: list[str]) -> Scenario:
     parser.add_argument("--gtfs", type=Path, metavar="ZIP", help="route, stops and times of a feed")
     parser.add_argument("--gtfs-route", metavar="ID", help="route_id in it (one by the seed)")
     parser.add_argument("--gtfs-trip", metavar="ID", help="trip_id in it (one by the seed)")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="TOML laid over the agent's configuration"
+    )
     parser.add_argument("--speed", type=float, metavar="X", help="world seconds per second (1)")
     parser.add_argument("--headless", action="store_true", help="no line a second")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the report as JSON")
     parser.add_argument("--run-dir", type=Path, required=True, metavar="DIR")
     parser.add_argument("--port", type=int, default=0, help="broker port (any free one)")
     parser.add_argument("--keep", action="store_true", help="keep outbox, ledger and logs")
+    levels = ("debug", "info", "warning", "error")
+    parser.add_argument("--log-level", choices=levels, default="info", help="of the agent (info)")
     args = parser.parse_args(argv)
     base = _scenario(args.scenario) if args.scenario else {}
     try:
@@ -111,6 +118,8 @@ def arguments(argv: list[str]) -> Scenario:
         raise Misuse(f"--port {args.port}: expected 0 to 65535")
     if args.report is not None and not args.report.resolve().parent.is_dir():
         raise Misuse(f"--report {args.report}: no such directory; create it first")
+    if args.config is not None and not args.config.is_file():
+        raise Misuse(f"--config {args.config}: no such file; expected TOML for the agent")
     return Scenario(
         seed,
         float(duration) if duration is not None else None,
@@ -122,9 +131,11 @@ def arguments(argv: list[str]) -> Scenario:
         args.run_dir,
         args.port,
         args.keep,
+        args.log_level,
         _vehicle(args.vehicle if args.vehicle is not None else base.get("vehicle", KINDS[0])),
         _quirks([*_list(base, "quirks"), *args.quirk]),
         *_gtfs(args, base),
+        config=args.config,
     )
 
 

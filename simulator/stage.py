@@ -38,6 +38,8 @@ class Stage:
         self.work = self.run_dir / "simulation"
         self._keep = scenario.keep
         self._vehicle = scenario.vehicle
+        self._log_level = scenario.log_level
+        self._given = scenario.config
         # Before anything of an earlier run is removed: it may not be over.
         self._lock_fd = _lock(self.run_dir)
         if scenario.port and listening(scenario.port):
@@ -86,9 +88,13 @@ class Stage:
         config.write_text(files("config").joinpath("simulated.toml").read_text())
         drop_in = self.work / "conf.d" / "simulation.toml"
         drop_in.parent.mkdir()
+        if self._given is not None:
+            # Before our own by its name: ports and paths stay those of the run.
+            (drop_in.parent / "given.toml").write_bytes(self._given.read_bytes())
         overlay = 'overlay = "electric"\n' if self._vehicle == "electric" else ""
         drop_in.write_text(
             f"[vehicle]\nid = {json.dumps(VEHICLE)}\n{overlay}"
+            f"[agent]\nlog_level = {json.dumps(self._log_level)}\n"
             f'[uplink]\nbroker = "127.0.0.1"\nport = {self.link.port}\n'
             f"[drivers.gnss]\nport = {json.dumps(self.wires['gnss'].path)}\n"
             f"[drivers.fms]\nchannel = {json.dumps(self.wires['fms'].path)}\n"

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 BOOKS = ("accepted", "delivered", "dropped", "lost", "invented")
 SUMS = ("runs", *BOOKS)
+COLUMNS = ("id", "what", *SUMS, "heal_ms", "verdict")
 WORST = ("passed", "not run", "failed")
+
+
+def natural(identity: str) -> list[tuple[int, str]]:
+    """A key that sorts ids: A4 before A10."""
+    parts = re.split(r"(\d+)", identity)
+    return [(int(part), "") if part.isdigit() else (0, part) for part in parts]
 
 
 class Report:
     """Entries by id. Tests of one id are one check: figures add up, the worst verdict counts.
 
-    `key` is the name of the list in the file.
+    `key` is the name of the list in the file; `plain`: its entries have COLUMNS and nothing beside,
+    the remarks of tests are shown to people only.
     """
 
-    def __init__(self, key: str = "checks") -> None:
+    def __init__(self, key: str = "checks", *, plain: bool = False) -> None:
         self._key = key
+        self._plain = plain
         self._checks: dict[str, dict[str, Any]] = {}
 
     def enter(
@@ -58,13 +68,15 @@ class Report:
 
     def write(self, path: Path) -> None:
         """Write the file."""
-        checks = sorted(self._checks.values(), key=lambda check: str(check["id"]))
+        checks = sorted(self._checks.values(), key=lambda check: natural(str(check["id"])))
+        if self._plain:
+            checks = [{name: check[name] for name in COLUMNS} for check in checks]
         path.write_text(json.dumps({self._key: checks}, indent=1) + "\n")
 
     def lines(self) -> list[str]:
         """The same for people, a line a check."""
         shown = []
-        for check in sorted(self._checks.values(), key=lambda check: str(check["id"])):
+        for check in sorted(self._checks.values(), key=lambda check: natural(str(check["id"]))):
             figures = "  ".join(
                 f"{name} {check[name]}" for name in (*SUMS, "heal_ms") if check[name] is not None
             )

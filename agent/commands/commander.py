@@ -225,6 +225,10 @@ class Commander:
             operation.run(cid, entry.args, lambda outcome: self.finish(cid, outcome))
         except (ValueError, OSError, JournalRefuses) as error:
             self.finish(cid, Outcome("failed", "failed", str(error)))
+        # A defect in one operation must not leave a command open that every start repeats.
+        except Exception as error:
+            log.error("%s (%s) failed: %s: %s", entry.op, cid, type(error).__name__, error)
+            self.finish(cid, Outcome("failed", "failed", type(error).__name__))
         self._failpoint("effected")
 
     def _conclude(self, cid: str, outcome: Outcome) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +14,7 @@ from agent.clock import boottime_ms
 from agent.commands import bundle
 from agent.commands.judge import Limits
 from agent.commands.operation import DAY_S, QUARTER_S, Args, Finish, Operation, Outcome, exactly
+from agent.commands.outgoing import Outgoing, Parcel
 from agent.protocol import Downward, Stop
 from agent.record import Scalar
 
@@ -22,17 +23,26 @@ RESTART_S = 30.0
 _SOURCE = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 GiveLocally = Callable[
-    [Mapping[str, object], Callable[[Mapping[str, Scalar] | None, str], None]], None
+    [
+        Mapping[str, object],
+        Callable[[Mapping[str, Scalar] | None, str], None],
+        Callable[[int], None] | None,
+    ],
+    None,
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Vehicle:
-    """What operations may touch; `pid` is that of a connected driver, None where it is not."""
+    """What operations may touch; `pid` is that of a connected driver, None where it is not.
+
+    `archives`: the folder of support archives. `outgoing`: takes files that are to be uploaded.
+    """
 
     status: Callable[[], Mapping[str, Any]]
     parts: Callable[[], Mapping[str, object]]
-    spool: Path
+    archives: Path
+    outgoing: Outgoing
     log: bundle.RecentLog
     give: GiveLocally
     send: Callable[[str, Downward], bool]
@@ -79,29 +89,35 @@ class _Ordinary:
         finish(Outcome("done", result=_small(self._of.status())))
 
     def bundle(self, cid: str, args: Args, finish: Finish) -> None:
-        """The support archive, in the spool."""
-        path = bundle.write(self._of.spool, cid, self._of.parts(), self._of.log)
-        body = path.read_bytes()
-        about = {
-            "path": str(path),
-            "size": len(body),
-            "sha256": hashlib.sha256(body).hexdigest(),
-        }
-        finish(Outcome("done", result=about))
+        """The support archive, uploaded."""
+        path = self._of.archives / f"{cid}.tar.gz"
+        # There is one after a kill: the same file again is uploaded once.
+        if not path.exists():
+            path = bundle.write(self._of.archives, cid, self._of.parts(), self._of.log)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        name = f"bundle-{cid}.tar.gz"
+        self._of.outgoing.send(Parcel(cid, name, "application/gzip", descriptor, finish))
 
     def dump(self, cid: str, args: Args, finish: Finish) -> None:
-        """The last seconds of raw input that a driver keeps, as a file in its folder."""
+        """The last seconds of raw input that a driver keeps, uploaded."""
+        source, files = args["source"], list[int]()
 
         def reply(result: Mapping[str, Scalar] | None, error: str) -> None:
             if result is None:
                 finish(Outcome("failed", "driver", error))
+            elif not files:
+                finish(
+                    Outcome("failed", "file_missing", f"{source} wrote no file that it can open")
+                )
             else:
-                finish(Outcome("done", result=dict(result)))
+                about = {key: value for key, value in result.items() if key != "path"}
+                name = f"dump-{source}-{cid}.log"
+                parcel = Parcel(cid, name, "text/plain", files[0], finish, about)
+                self._of.outgoing.send(parcel)
 
         wanted = {"seconds": args["seconds"], "mask": args.get("mask", True)}
-        self._of.give(
-            {"source": args["source"], "command": "dump", "args": wanted, "timeout_s": 60.0}, reply
-        )
+        request = {"source": source, "command": "dump", "args": wanted, "timeout_s": 60.0}
+        self._of.give(request, reply, files.append)
 
     def restart(self, cid: str, args: Args, finish: Finish) -> None:
         """Ask a driver to end; what supervises it starts it anew."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.clock import boottime_ms
+from agent.commands import ed25519
 from agent.commands.operation import Outcome
 from agent.record import Kind, Record
 from agent.signals import EVERY, Datatype, Group, Signal
@@ -22,6 +23,7 @@ MAX_RESULT = 8_192
 """Bytes of a result as JSON; a reply costs room on the SIM card."""
 SOURCE = "brain"
 CID, TOKEN = "Vehicle.Bus.Command.Id", "Vehicle.Bus.Command.Reply"
+FILE = "Vehicle.Bus.Command.File"
 REPLY = Group(
     "reply",
     (
@@ -29,41 +31,37 @@ REPLY = Group(
         Signal(TOKEN, Datatype.STRING, "", "The signed reply, a compact JWS.", EVERY),
     ),
 )
+COMMAND_FILE = Group(
+    "command_file",
+    (Signal(FILE, Datatype.STRING, "", "Id of the command that asked for the file.", EVERY),),
+)
 
 
 class Signer:
     """The vehicle's own key; made at the first start where none is given."""
 
-    def __init__(self, vehicle: str, pem: bytes) -> None:
+    def __init__(self, vehicle: str, pem: str) -> None:
         """Raises ValueError where `pem` is no Ed25519 private key in PEM."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-        try:
-            key = load_pem_private_key(pem, None)
-        except (ValueError, TypeError) as error:
-            raise ValueError("expected an Ed25519 private key in PEM") from error
-        if not isinstance(key, Ed25519PrivateKey):
-            raise ValueError("expected an Ed25519 private key in PEM")
-        self._key = key
+        self._key = ed25519.private_of_pem(pem)
+        self._public = ed25519.library().public(self._key)
         self._vehicle = vehicle
 
     @classmethod
     def of(cls, vehicle: str, pem: str, directory: Path) -> Signer:
         """The key given as PEM; for "" that of the directory. Raises ValueError, OSError."""
-        return cls(vehicle, pem.encode() if pem else _own(directory / KEY_FILE))
+        return cls(vehicle, pem or _own(directory / KEY_FILE))
 
     @property
     def public(self) -> str:
         """The public key as base64url: what the far end checks replies with."""
-        return _base64url(self._key.public_key().public_bytes_raw())
+        return _base64url(self._public)
 
     def record(self, said: Mapping[str, Any]) -> Record:
         """A reply as a record; `said` is its payload, `cid` among it."""
         header = {"alg": "Ed25519", "typ": TYPE, "kid": self._vehicle}
         payload = {"v": 1, "veh": self._vehicle, **said}
         signed = ".".join(_base64url(_encode(part).encode()) for part in (header, payload))
-        token = f"{signed}.{_base64url(self._key.sign(signed.encode()))}"
+        token = f"{signed}.{_base64url(ed25519.library().sign(self._key, signed.encode()))}"
         values = {CID: str(said["cid"]), TOKEN: token}
         return Record(SOURCE, boottime_ms(), values, kind=Kind.REPLY)
 
@@ -82,22 +80,17 @@ def reply(cid: str, entry: Entry | None, outcome: Outcome, utc_ms: int | None) -
     }
 
 
-def _own(path: Path) -> bytes:
+def _own(path: Path) -> str:
     """Read the key, or make it: whole and durable before it is used."""
     try:
-        return path.read_bytes()
+        return path.read_text("ascii", "replace")
     except FileNotFoundError:
         pass
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    pem = Ed25519PrivateKey.generate().private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    )
+    pem = ed25519.pem_of_private(os.urandom(ed25519.KEY_BYTES))
     new = path.with_name(f"{path.name}.new")
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, pem)
+        os.write(fd, pem.encode())
         os.fsync(fd)
     finally:
         os.close(fd)

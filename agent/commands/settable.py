@@ -48,6 +48,7 @@ def settable(path: KeyPath) -> bool:
         case ("uplink", str(key)):
             return key in _UPLINK
         case ("drivers", _, str(option), *_):
+            # Which options of a driver, only its class says: see agent.cli.candidate.
             return option != "type"
     return False
 
@@ -92,7 +93,7 @@ def _path(key: str) -> KeyPath:
 
 def _check_value(key: str, value: object) -> None:
     if isinstance(value, list):
-        if len(value) > MAX_LIST or any(isinstance(item, list) for item in value):
+        if len(value) > MAX_LIST or any(item is None or isinstance(item, list) for item in value):
             raise ValueError(f"{key}: expected a list of at most {MAX_LIST} values")
         for item in value:
             _check_value(key, item)

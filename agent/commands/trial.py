@@ -104,7 +104,7 @@ class ConfigTrial:
         elif found != self._row.after:
             if self._backup.exists():
                 # It was taken back at a start with which nothing could begin.
-                self._end(Outcome("failed", "rolled_back", "the agent did not start with it"))
+                self._end(Outcome("failed", "rolled_back", "not in force at a start"))
             else:
                 self._apply(self._row)
         else:

@@ -1,42 +1,37 @@
-"""A row's body: its records as JSON lines, deflated, guarded by a CRC that covers the head too.
+"""A row's body: its records as columns of JSON, deflated.
 
-A line is `[source, boottime_ms, kind, {path: value}]`, then `{path: state}` where there are states
-or a blob, then `[path, media_type, size, sha256]` where there is a blob. A row that has fewer
-records than numbers was thinned: its first line says how far each record's number is from that of
-the one before, `[2,1,7]` from seq `first - 1` on.
+Deflated is one byte 0x02 and `[times, parts, steps, blobs]`. `times`: boot time of each record in
+ms, as the difference to the one before. A part is
+`[source, kind, [path], [state path], steps, [column of values], [column of states]]`, `steps` being
+the differences between the positions of its records (the first from -1), empty where all are its.
+A row that has fewer records than numbers was thinned: the `steps` of the body say how far each
+record's number is from that of the one before, `[2,1,7]` from seq `first - 1` on. A blob is
+`[position, path, media_type, size, sha256]`.
+
+Before format 2 a body had a line for each record,
+`[source, boottime_ms, kind, {path: value}, {path: state}, blob]`; such rows are still read.
 """
 
 from __future__ import annotations
 
-import itertools
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain, pairwise
 from typing import NamedTuple, cast
 
 import msgspec
 
 from agent.record import Blob, Kind, Record, Scalar, State, StorageClass
+from agent.store.block import Block, Part, Shape
+from agent.store.rawrow import RawRow, checksum, row_id
 
+MAX_RECORDS = 300
+"""In one row; split further where the JSON would pass the next bound ..."""
 MAX_PLAIN_BYTES = 256 * 1024
-"""A row's records are split where their JSON would pass this ..."""
-MAX_BODY_BYTES = 64 * 1024
 """... or the deflated body this, so that one row fits one message; a lone record may pass both."""
+MAX_BODY_BYTES = 64 * 1024
 
-MASK = (1 << 48) - 1
-EPOCH_SHIFT = 48
-
-
-class RawRow(NamedTuple):
-    """A row as the tables hold it."""
-
-    id: int
-    first: int
-    last: int
-    n: int
-    epoch: str
-    boot: str
-    crc: int
-    body: bytes
+_COLUMNS = b"\x02"
 
 
 class Unit(NamedTuple):
@@ -55,58 +50,102 @@ class _Line(msgspec.Struct, array_like=True):
     blob: tuple[str, str, int, str] | None = None
 
 
+class _Part(msgspec.Struct, array_like=True):
+    source: str
+    kind: Kind
+    paths: Sequence[str]
+    states: Sequence[str]
+    steps: Sequence[int]
+    values: Sequence[Sequence[float | int | str | bool | None]]
+    reasons: Sequence[Sequence[State]]
+
+
+class _Body(msgspec.Struct, array_like=True):
+    times: Sequence[int]
+    parts: Sequence[_Part]
+    steps: Sequence[int]
+    blobs: Sequence[tuple[int, str, str, int, str]]
+
+
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(_Line).decode
-_steps = msgspec.json.Decoder(list[int]).decode
+_decode = msgspec.json.Decoder(_Body).decode
+_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_steps = msgspec.json.Decoder(list[int]).decode
 
 
-def row_id(epoch_index: int, first: int) -> int:
-    """The key of the row that begins with seq `first`: epochs lie side by side, oldest first."""
-    return epoch_index << EPOCH_SHIFT | first
+def weight(record: Record) -> int:
+    """Bytes of a record by itself: more than it adds to a body."""
+    return len(
+        _encode((record.source, record.boottime_ms, dict(record.values), dict(record.states)))
+    )
 
 
-def line(record: Record) -> bytes:
-    """One record as one line of JSON."""
-    values = dict(record.values)
-    if record.blob is not None:
-        blob = record.blob
-        return _encode(
-            (
-                record.source,
-                record.boottime_ms,
-                record.kind,
-                values,
-                dict(record.states),
-                (blob.path, blob.media_type, blob.size, blob.sha256),
-            )
-        )
-    if record.states:
-        return _encode(
-            (record.source, record.boottime_ms, record.kind, values, dict(record.states))
-        )
-    return _encode((record.source, record.boottime_ms, record.kind, values))
+def bodies(records: Sequence[Record], seqs: Sequence[int] = ()) -> Iterator[tuple[int, bytes]]:
+    """The records as (number of records, body), split so that each body keeps the bounds.
+
+    `seqs`: their numbers and before those the number before the first; empty where they are
+    consecutive.
+    """
+    for start in range(0, len(records), MAX_RECORDS):
+        end = min(len(records), start + MAX_RECORDS)
+        yield from _deflated(records[start:end], seqs[start : end + 1])
 
 
-def bodies(lines: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
-    """The lines as (number of records, body), split so that each body keeps the bounds."""
-    start, size = 0, 0
-    for end, text in enumerate(lines):
-        if end > start and size + len(text) > MAX_PLAIN_BYTES:
-            yield from _deflated(lines[start:end])
-            start, size = end, 0
-        size += len(text) + 1
-    if start < len(lines):
-        yield from _deflated(lines[start:])
+def _deflated(records: Sequence[Record], seqs: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    plain = _plain_of(records, seqs)
+    if len(plain) <= MAX_PLAIN_BYTES or len(records) == 1:
+        body = zlib.compress(plain, 1)
+        if len(body) <= MAX_BODY_BYTES or len(records) == 1:
+            yield len(records), body
+            return
+    half = len(records) // 2
+    yield from _deflated(records[:half], seqs[: half + 1])
+    yield from _deflated(records[half:], seqs[half:])
+
+
+def _plain_of(records: Sequence[Record], seqs: Sequence[int]) -> bytes:
+    block = Block.of(records)
+    times = _steps(block.boottimes_ms, 0)
+    alone = len(block.parts) == 1
+    parts = [
+        _Part(*part.shape, [] if alone else _steps(part.members, -1), part.values, part.states)
+        for part in block.parts
+    ]
+    steps = [b - a for a, b in pairwise(seqs)]
+    if all(step == 1 for step in steps):
+        steps = []
+    blobs = [
+        (at, blob.path, blob.media_type, blob.size, blob.sha256) for at, blob in block.blobs.items()
+    ]
+    return _COLUMNS + _encode((times, parts, steps, blobs))
+
+
+def _steps(rising: Sequence[int], before: int) -> list[int]:
+    return [b - a for a, b in pairwise(chain((before,), rising))]
+
+
+def content(row: RawRow) -> tuple[Block, Sequence[int]]:
+    """The records of a row and their numbers. Raises ValueError where its body is none."""
+    plain = _inflated(row.body)
+    if plain[:1] == _COLUMNS:
+        block, steps = _columns(plain)
+    else:
+        lines = plain.split(b"\n")
+        steps = _decode_steps(lines.pop(0)) if row.n != row.last - row.first + 1 else []
+        block = Block.of(map(_record_of_line, lines))
+    if steps:
+        seqs: Sequence[int] = list(accumulate(steps, initial=row.first - 1))[1:]
+    else:
+        seqs = range(row.first, row.first + len(block))
+    if len(seqs) != len(block) or len(block) != row.n or (seqs and seqs[-1] > row.last):
+        raise ValueError(f"{len(block)} records with {len(seqs)} numbers, not {row.n}")
+    return block, seqs
 
 
 def units(row: RawRow) -> list[Unit]:
     """The records of a row with their numbers. Raises ValueError where its body is none."""
-    lines = _plain(row.body).split(b"\n")
-    if row.n == row.last - row.first + 1:
-        seqs: Iterable[int] = range(row.first, row.last + 1)
-    else:
-        seqs = list(itertools.accumulate(_steps(lines.pop(0)), initial=row.first - 1))[1:]
-    return [Unit(seq, _record(text)) for seq, text in zip(seqs, lines, strict=True)]
+    block, seqs = content(row)
+    return [Unit(seq, record) for seq, record in zip(seqs, block, strict=True)]
 
 
 def packed(
@@ -119,95 +158,62 @@ def packed(
 ) -> list[RawRow]:
     """Rows that hold `content` and stand for all numbers of `span`, those of no record too."""
     rows: list[RawRow] = []
-    lines = [line(unit.record) for unit in content]
+    seqs = [span[0] - 1, *(unit.seq for unit in content)]
     begin, first = 0, span[0]
-    for n, _ in bodies(lines):
+    for n, body in bodies([unit.record for unit in content], seqs):
         end = begin + n
-        last = span[1] if end == len(lines) else content[end].seq - 1
-        own = lines[begin:end]
-        if n != last - first + 1:
-            before = [first - 1, *(unit.seq for unit in content[begin : end - 1])]
-            steps = [unit.seq - b for unit, b in zip(content[begin:end], before, strict=True)]
-            own = [_encode(steps), *own]
-        body = zlib.compress(b"\n".join(own), 1)
+        last = span[1] if end == len(content) else content[end - 1].seq
         crc = checksum(storage_class, epoch, first, last, boot, body, n)
         rows.append(RawRow(row_id(index, first), first, last, n, epoch, boot, crc, body))
         begin, first = end, last + 1
     return rows
 
 
-def _deflated(lines: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
-    body = zlib.compress(b"\n".join(lines), 1)
-    if len(body) <= MAX_BODY_BYTES or len(lines) == 1:
-        yield len(lines), body
-    else:
-        half = len(lines) // 2
-        yield from _deflated(lines[:half])
-        yield from _deflated(lines[half:])
-
-
-def checksum(
-    storage_class: StorageClass,
-    epoch: str,
-    first: int,
-    last: int,
-    boot: str,
-    body: bytes,
-    n: int,
-) -> int:
-    """CRC-32 of a row's identity and body: a row that was moved or relabelled fails too."""
-    holes = f" {n}" if n != last - first + 1 else ""
-    head = f"{storage_class} {epoch} {first} {last} {boot}{holes}".encode(errors="surrogatepass")
-    return zlib.crc32(body, zlib.crc32(head))
-
-
-def intact(storage_class: StorageClass, row: RawRow) -> bool:
-    """Whether a row is exactly what was written."""
-    return sound(row.id, row.first, row.last, row.n) and row.crc == checksum(
-        storage_class, row.epoch, row.first, row.last, row.boot, row.body, row.n
-    )
-
-
-def sound(key: int, first: object, last: object, n: object) -> bool:
-    """Whether a row's key, bounds and number of records agree with each other."""
-    return (
-        isinstance(first, int)
-        and isinstance(last, int)
-        and key & MASK == first
-        and 0 < first <= last
-        and isinstance(n, int)
-        and 0 < n <= last - first + 1
-    )
-
-
-def well_typed(row: tuple[object, ...]) -> bool:
-    """Whether a row's columns have the types that were written; damage can change them."""
-    return (
-        all(isinstance(value, int) for value in row[:4])
-        and isinstance(row[4], str)
-        and isinstance(row[5], str)
-        and isinstance(row[6], int)
-        and isinstance(row[7], bytes)
-    )
-
-
-def _plain(body: bytes) -> bytes:
+def _inflated(body: bytes) -> bytes:
     try:
         return zlib.decompress(body)
     except zlib.error as error:
         raise ValueError(str(error)) from error
 
 
-def _record(text: bytes) -> Record:
-    item = _decode(text)
-    values, states = cast("dict[str, Scalar]", item.values), item.states
-    if None in item.values.values():
-        # JSON has no NaN: a driver that got one past the door left a null, which is no value.
-        found, states, values = item.values, {**states}, {}
-        for path, value in found.items():
-            if value is None:
-                states[path] = State.ERROR
-            else:
-                values[path] = value
+def _columns(plain: bytes) -> tuple[Block, Sequence[int]]:
+    whole = _decode(plain[1:])
+    n = len(whole.times)
+    parts = []
+    for part in whole.parts:
+        members = list(accumulate(part.steps, initial=-1))[1:] if part.steps else range(n)
+        lengths = {len(column) for column in (*part.values, *part.reasons)}
+        if lengths - {len(members)}:
+            raise ValueError(f"columns of {lengths} entries for {len(members)} records")
+        if (len(part.values), len(part.reasons)) != (len(part.paths), len(part.states)):
+            raise ValueError("more columns than paths, or fewer")
+        shape = Shape(part.source, part.kind, tuple(part.paths), tuple(part.states))
+        # What JSON has no number for is mended below.
+        values = cast("Sequence[Sequence[Scalar]]", part.values)
+        parts.append(Part(shape, members, values, part.reasons))
+    if sorted(chain.from_iterable(part.members for part in parts)) != list(range(n)):
+        raise ValueError(f"the parts do not make up {n} records")
+    blobs = {blob[0]: Blob(*blob[1:]) for blob in whole.blobs}
+    block = Block(list(accumulate(whole.times)), parts, blobs)
+    if b"null" in plain:
+        block = Block.of(map(_without_null, block))
+    return block, whole.steps
+
+
+def _record_of_line(text: bytes) -> Record:
+    item = _decode_line(text)
+    values = cast("dict[str, Scalar]", item.values)
     blob = None if item.blob is None else Blob(*item.blob)
-    return Record(item.source, item.boottime_ms, values, states, item.kind, blob)
+    return _without_null(
+        Record(item.source, item.boottime_ms, values, item.states, item.kind, blob)
+    )
+
+
+def _without_null(record: Record) -> Record:
+    """JSON has no NaN: a driver that got one past the door left a null, which is no value."""
+    if None not in record.values.values():
+        return record
+    values = {path: value for path, value in record.values.items() if value is not None}
+    states = dict(record.states)
+    states |= {path: State.ERROR for path in record.values if path not in values}
+    return Record(record.source, record.boottime_ms, values, states, record.kind, record.blob)

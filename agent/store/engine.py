@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from agent.clock import OffsetRow
-from agent.store import aside, opening, schema
+from agent.store import aside, opening, refusal, schema
 from agent.store.doubt import Doubt, Doubts, Once
 from agent.store.limits import Limits
 from agent.store.opening import Memory, Opened
-from agent.store.room import limited, read_only, room_left, sync_directory
+from agent.store.room import overgrown, read_only, sync_directory
 from agent.store.rows import OutboxFull
 from agent.store.transaction import Books, Moved, Transaction
 from agent.store.water import WaterMark
 
 T = TypeVar("T")
+LOG_BYTES = 256 << 10
+"""What the log keeps at least while the disk fills up: deleting rows needs some of it too."""
 
 
 class Engine:
@@ -45,6 +47,10 @@ class Engine:
         self._doubts = Doubts()
         self._unborn: tuple[int, Memory] | None = None
         self._marked = False
+        self.log_bytes = 0
+        """Of the log's file, free to be written again; 0 where that is not known."""
+        self.scarce = False
+        """Whether the last commit found little room on the disk."""
         self.follow: Callable[[list[Moved]], None] = lambda _moved: None
         """Told of the rows that each commit moved."""
         opened = self._first_opened()
@@ -60,7 +66,7 @@ class Engine:
         try:
             return opening.open_outbox(self._directory, self._failpoint)
         except (sqlite3.Error, OSError) as error:
-            raise self._refusal(error) from error
+            raise refusal.refusal(self._directory, error) from error
 
     def run(self, work: Callable[[Transaction], T], key: object | None = None) -> T:
         """Do `work` in one transaction.
@@ -77,7 +83,7 @@ class Engine:
                 return cast("T", settled.result) if settled else self._transact(work, key)
             except (sqlite3.Error, schema.Damaged) as error:
                 if not schema.is_damage(error) or last_try:
-                    raise self._refusal(error) from error
+                    raise refusal.refusal(self._directory, error) from error
                 self.replace()
         raise AssertionError("unreachable")
 
@@ -89,6 +95,8 @@ class Engine:
             self._failpoint("begin")
             result = work(tx)
             writes = tx.finish()
+            if writes and tx.scarce:
+                self._refuse_overgrowth(db, tx)
             self._failpoint("before-commit")
             if writes:
                 self._doubts.open = Doubt(key, tx, result)
@@ -99,8 +107,8 @@ class Engine:
             self._roll_back()
             if schema.is_damage(error):
                 raise
-            failed = schema.is_io(error) and not self._is_full(error)
-            if failed or schema.is_readonly(error):
+            failed = schema.is_io(error) and not refusal.is_full(self._directory, error)
+            if failed or schema.is_readonly(error) or schema.is_locking(error):
                 # What the kernel shows from here on need not be what is on flash.
                 self._abandon()
             settled = self._settle(key) if self._doubts.open else None
@@ -113,6 +121,9 @@ class Engine:
         self._doubts.open = None
         self._adopt(tx)
         self._mark_file()
+        self.log_bytes, self.scarce = 0, tx.scarce
+        if tx.scarce:
+            self.empty_log()
         self._failpoint("after-commit")
         return result
 
@@ -121,11 +132,20 @@ class Engine:
         self.run(lambda _tx: None)
         return self.db
 
+    def _refuse_overgrowth(self, db: sqlite3.Connection, tx: Transaction) -> None:
+        (pages,) = db.execute("PRAGMA page_count").fetchone()
+        growth = max(0, max(tx.touched_bytes, LOG_BYTES) - self.log_bytes)
+        if overgrown(self._path, pages * schema.PAGE_BYTES, growth):
+            raise schema.NoRoom("database or disk is full")
+
     def empty_log(self) -> None:
         """Copy the log into the file as far as that goes: the next commit reuses its space."""
+        self.log_bytes = 0
         if self._db is not None:
-            with suppress(sqlite3.Error):
-                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            with suppress(sqlite3.Error, OSError):
+                _, in_log, copied = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                if in_log == copied:
+                    self.log_bytes = (self._directory / (schema.FILE + "-wal")).stat().st_size
 
     def _mark_file(self) -> None:
         """Bring "not closed cleanly" from the log into the file, once: the log could be lost."""
@@ -222,7 +242,7 @@ class Engine:
         try:
             number = aside.move(self._directory)
         except OSError as error:
-            raise self._refusal(error) from error
+            raise refusal.refusal(self._directory, error) from error
         memory = opening.remember(self._directory, number)
         if memory.standing is None or memory.standing.serial >= self.books.state.serial:
             memory.standing = None
@@ -255,7 +275,7 @@ class Engine:
             copy.replace(self._directory / schema.FILE)
             sync_directory(self._directory)
         except (sqlite3.Error, OSError) as error:
-            raise self._refusal(error) from error
+            raise refusal.refusal(self._directory, error) from error
 
     def close(self, *, verified: bool) -> None:
         """Empty the log and close; `verified`: the rows are known to be in order."""
@@ -268,28 +288,6 @@ class Engine:
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._abandon()
         self._water.close()
-
-    def _is_full(self, error: Exception) -> bool:
-        """Whether more room would help: then what is least worth goes; else nothing must go."""
-        if isinstance(error, sqlite3.Error) and schema.is_full(error):
-            return True
-        # SQLite calls it an I/O error where its shared index finds no room.
-        if room_left(self._directory) < schema.PAGE_BYTES * 64:
-            return True
-        write = isinstance(error, sqlite3.Error) and schema.is_write_error(error)
-        return write and limited(self._directory)
-
-    def _refusal(self, error: Exception) -> OutboxFull:
-        full = self._is_full(error)
-        if full:
-            cure = "the disk is full: free space on it or lower store.quota_mb"
-        else:
-            cure = "check that disk (mounted read-only, failing?) and its permissions"
-        return OutboxFull(
-            f"{self._directory / schema.FILE}: nothing can be written ({error}); {cure}. What "
-            "arrives waits in RAM meanwhile",
-            no_space=full,
-        )
 
 
 def _close(tx: Transaction, verified: bool) -> None:

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from agent.record import StorageClass
 from agent.store import powered
-from agent.store.body import EPOCH_SHIFT, MASK, RawRow, row_id
 from agent.store.limits import Limits
+from agent.store.rawrow import EPOCH_SHIFT, MASK, RawRow, row_id
 from agent.store.room import scarce
 from agent.store.state import Epoch, State
 from agent.store.thinning import thin_some
@@ -32,6 +32,7 @@ class Dropping(Protocol):
     db: sqlite3.Connection
     suspect: bool
     changed: bool
+    scarce: bool
     limits: Limits
     file: Path | None
 
@@ -64,13 +65,14 @@ def keep_limits(tx: Dropping) -> int:
 def make_room(tx: Dropping, nbytes: int, *, tight: bool) -> int:
     """Where the disk has little room left, or had none a moment ago: free as much as will come.
 
-    `nbytes` of lines are to be added. Bulk goes first, then history; the records given up. Nothing
+    `nbytes` of bodies are to be added. Bulk goes first, then history; the records given up. Nothing
     is thinned here: what is written anew needs the very room that there is not.
     """
-    if not nbytes or tx.file is None:
+    if tx.file is None:
         return 0
     (pages,) = tx.db.execute("PRAGMA page_count").fetchone()
-    if not tight and not scarce(tx.file, pages * PAGE_BYTES):
+    tx.scarce = tight or scarce(tx.file, pages * PAGE_BYTES)
+    if not nbytes or not tx.scarce:
         return 0
     (free,) = tx.db.execute("PRAGMA freelist_count").fetchone()
     nbytes += SPARE_BYTES - (0 if tight else free * PAGE_BYTES)

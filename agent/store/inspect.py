@@ -11,7 +11,8 @@ from pathlib import Path
 from agent import clock
 from agent.record import StorageClass
 from agent.store import schema, tables
-from agent.store.body import RawRow, intact, units, well_typed
+from agent.store.body import units
+from agent.store.rawrow import RawRow, intact, well_typed
 
 COLUMNS = (
     *("epoch", "seq", "class", "source", "boot", "boottime_ms", "utc_ms", "kind"),

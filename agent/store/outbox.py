@@ -15,7 +15,7 @@ from agent.store.body import MAX_BODY_BYTES
 from agent.store.engine import Engine
 from agent.store.limits import Limits
 from agent.store.room import RESERVE_BYTES, Lock, Reserve, limited, room_left, take_suspicion
-from agent.store.rows import Change, Counters, Done, Mark, OutboxFull
+from agent.store.rows import Change, Counters, Done, Mark, OutboxFull, Range
 from agent.store.salvage import Caretaker
 
 RESTORE_EVERY = 60
@@ -35,7 +35,7 @@ class Outbox:
         self._directory = directory
         self._caretaker = Caretaker(engine, directory)
         self._commits = 0
-        self._squeezed = False
+        self._refusals = 0
         self.opened = engine.how
 
     @classmethod
@@ -83,16 +83,17 @@ class Outbox:
         turns out to have been committed after all is not done twice.
         """
         # The far end knows only what it was told: room is made by eviction, with an account.
-        tight = self._squeezed and self._tight()
+        refusals = self._refusals if self._refusals and self._tight() else 0
+        log_bytes = self._engine.log_bytes
         try:
-            done = self._engine.run(lambda tx: tx.apply(change, tight=tight), key=change)
+            done = self._engine.run(lambda tx: tx.apply(change, refusals, log_bytes), key=change)
         except OutboxFull as error:
             if error.no_space:
-                self._squeezed = True
+                self._refusals += 1
                 self._reserve.release()
                 self._engine.empty_log()
             raise
-        self._squeezed = False
+        self._refusals = 0
         self._commits += 1
         if self._commits % RESTORE_EVERY == 0:
             self._reserve.restore()
@@ -100,9 +101,40 @@ class Outbox:
             self._engine.scan_wanted = True
         return done
 
+    @property
+    def scarce(self) -> bool:
+        """Whether there is so little room that commits should be small."""
+        return self._refusals > 0 or self._engine.scarce
+
+    def settle(self, change: Change) -> None:
+        """Do what `change` acknowledges and drops, and nothing else: that makes room.
+
+        All of it may be done again with the change itself. Raises OutboxFull.
+        """
+        for drop in change.drops:
+            self._alone(Change(drops=[drop]))
+        for epoch, ranges in change.acked:
+            for span in ranges:
+                self._acknowledge(epoch, span)
+
+    def _acknowledge(self, epoch: str, span: Range) -> None:
+        """In halves where even the deletion of so many rows finds no room in the log."""
+        try:
+            self._alone(Change(acked=[(epoch, [span])]))
+        except OutboxFull as error:
+            if not error.no_space or span.first == span.last:
+                raise
+            middle = (span.first + span.last) // 2
+            self._acknowledge(epoch, Range(span.first, middle))
+            self._acknowledge(epoch, Range(middle + 1, span.last))
+
+    def _alone(self, change: Change) -> None:
+        self._engine.run(lambda tx: tx.apply(change))
+
     def _tight(self) -> bool:
         """Whether there is still too little room: somebody may have made some meanwhile."""
-        return room_left(self._directory) < 4 * RESERVE_BYTES or limited(self._directory)
+        left = room_left(self._directory)
+        return left is None or left < 4 * RESERVE_BYTES or limited(self._directory)
 
     def marks(self) -> dict[str, Mark]:
         """How far each driver's records are durable."""

@@ -10,19 +10,22 @@ from typing import Any, TypeVar
 
 from agent.clock import OffsetRow
 from agent.record import StorageClass
-from agent.store import body, schema, tables
-from agent.store.body import EPOCH_SHIFT, RawRow, row_id
+from agent.store import rawrow, schema, tables
+from agent.store.body import content
+from agent.store.rawrow import EPOCH_SHIFT, RawRow, row_id
 from agent.store.room import suspect
 from agent.store.rows import Drop, Row, RowDamaged, RowHead
 from agent.store.salvage import unsalvaged
 from agent.store.state import State
 
 T = TypeVar("T")
+THINNED = "thinned"
 _HEAD = "SELECT id, first, last, n, epoch, boot, length(body) FROM"
 _CLASSES = tuple(StorageClass)
 
-READ_ERRORS = (sqlite3.Error, schema.Damaged, FileNotFoundError)
-"""What reading may raise while the writer replaces a damaged file; look again a little later."""
+READ_ERRORS = (sqlite3.Error, schema.Damaged, OSError)
+"""What reading may raise while the writer replaces a damaged file, or the disk fails; look again a
+little later."""
 
 
 class OutboxReader:
@@ -62,14 +65,18 @@ class OutboxReader:
         try:
             return self._load(head)
         except RowDamaged:
+            if os.stat(self._path).st_ino != self._inode:
+                raise KeyError(head.first) from None  # of the file that was replaced meanwhile
             suspect(self._directory)
             raise
 
     def _load(self, head: RowHead) -> Row:
+        # Who lists rows has just looked whether it is still the same file.
         rows = self._ask(
             "SELECT id, first, last, n, epoch, boot, crc, body"
             f" FROM {head.storage_class.value} WHERE id = ?",
             (self._key(head),),
+            self._db,
         )
         if not rows:
             # A row that was deleted is not listed again; one that is lies under a damaged page.
@@ -78,25 +85,40 @@ class OutboxReader:
             self._missed.add(head)
             raise KeyError(head.first)
         (found,) = rows
-        if not body.well_typed(found):
+        if not rawrow.well_typed(found):
             raise RowDamaged(head, "its columns have types that nobody wrote")
         row = RawRow._make(found)
         if (row.last, len(row.body)) != (head.last, head.nbytes):
             raise KeyError(head.first)  # thinned meanwhile: another row begins where it began
-        if not body.intact(head.storage_class, row):
+        if not rawrow.intact(head.storage_class, row):
             raise RowDamaged(head, "its checksum does not match")
         try:
-            units = body.units(row)
+            block, seqs = content(row)
         except ValueError as error:
             raise RowDamaged(head, str(error)) from error
-        if len(units) != head.n:
-            raise RowDamaged(head, f"it holds {len(units)} records, not {head.n}")
-        seqs = [unit.seq for unit in units] if head.thinned else ()
-        return Row(head, tuple(unit.record for unit in units), seqs)
+        if len(block) != head.n:
+            raise RowDamaged(head, f"it holds {len(block)} records, not {head.n}")
+        return Row(head, block, seqs if head.thinned else ())
 
     def drops(self) -> list[Drop]:
         """Accounts of drops that the far end has not acknowledged."""
         return list(self._small(tables.drops).values())
+
+    def thinned(self, epoch: str) -> list[Drop]:
+        """What was thinned away in the queued history of an epoch: one range that holds all of it.
+
+        Records that wait lie in the range too; the exact accounts are the holes of its rows.
+        """
+        index = self._epoch_index(epoch)
+        (found,) = self._ask(
+            "SELECT min(first), max(last), sum(last - first + 1 - n) FROM history"
+            " WHERE id BETWEEN ? AND ? AND n < last - first + 1",
+            (row_id(index, 0), row_id(index + 1, 0) - 1),
+        )
+        first, last, count = found
+        if not count:
+            return []
+        return [Drop(StorageClass.HISTORY, epoch, first, last, count, THINNED)]
 
     def offsets(self) -> list[OffsetRow]:
         """The table of UTC offsets."""
@@ -115,9 +137,11 @@ class OutboxReader:
             self._doubt(error)
             raise
 
-    def _ask(self, sql: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    def _ask(
+        self, sql: str, values: tuple[object, ...], db: sqlite3.Connection | None = None
+    ) -> list[tuple[Any, ...]]:
         try:
-            return self._connect().execute(sql, values).fetchall()
+            return (db or self._connect()).execute(sql, values).fetchall()
         except sqlite3.Error as error:
             self._doubt(error)
             raise
@@ -195,7 +219,7 @@ class OutboxReader:
         for key, first, last, n in rows:
             queued += n
             begins = key >> EPOCH_SHIFT << EPOCH_SHIFT | first
-            wrong += not body.sound(key, first, last, n) or begins <= before
+            wrong += not rawrow.sound(key, first, last, n) or begins <= before
             before = begins + last - first
         return queued, wrong
 
@@ -208,7 +232,7 @@ class OutboxReader:
                 suspect(self._directory)
                 break
             before = row_key
-            known = body.sound(row_key, first, last, n) and isinstance(epoch, str)
+            known = rawrow.sound(row_key, first, last, n) and isinstance(epoch, str)
             if not known or self._epoch_index(epoch) != row_key >> EPOCH_SHIFT:
                 suspect(self._directory)
                 continue

@@ -93,12 +93,12 @@ def take_suspicion(directory: Path) -> bool:
     return True
 
 
-def room_left(directory: Path) -> int:
-    """Bytes that may still be written to the disk of a directory; 0 where that is not known."""
+def room_left(directory: Path) -> int | None:
+    """Bytes that may still be written to the disk of a directory; None where that is not known."""
     try:
         disk = os.statvfs(directory)
     except OSError:
-        return 0
+        return None
     return disk.f_bavail * disk.f_frsize
 
 
@@ -111,7 +111,25 @@ def scarce(file: Path, nbytes: int) -> bool:
         owed = max(0, nbytes - file.stat().st_size)
     except OSError:
         return False
-    return room_left(file.parent) - owed < FLOOR_BYTES
+    left = room_left(file.parent)
+    return left is not None and left - owed < FLOOR_BYTES
+
+
+def overgrown(file: Path, pages_bytes: int, log_bytes: int) -> bool:
+    """Whether a database that needs `pages_bytes` would not fit any more.
+
+    `log_bytes` are those that its log will grow by before. What is in the log and finds no room in
+    the file cannot leave the log, and the log then takes nothing either: both stand still.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit != resource.RLIM_INFINITY and pages_bytes > limit:
+        return True
+    try:
+        owed = max(0, pages_bytes - file.stat().st_size)
+    except OSError:
+        return False
+    left = room_left(file.parent)
+    return left is not None and owed > 0 and owed + log_bytes > left
 
 
 def limited(directory: Path) -> bool:

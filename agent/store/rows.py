@@ -56,7 +56,7 @@ class Row:
     """
 
     head: RowHead
-    records: tuple[Record, ...]
+    records: Sequence[Record]
     seqs: Sequence[int] = ()
 
     def within(self, first: int, last: int) -> list[tuple[int, Sequence[Record]]]:

@@ -13,9 +13,9 @@ from types import MappingProxyType
 
 from agent.record import StorageClass
 from agent.store import accounts, aside, schema
-from agent.store.body import EPOCH_SHIFT, MASK, RawRow, sound
 from agent.store.engine import Engine
 from agent.store.intervals import IntervalSet
+from agent.store.rawrow import EPOCH_SHIFT, MASK, RawRow, sound
 from agent.store.rows import OutboxFull, RowHead
 from agent.store.scan import Findings, Scan, beyond, read
 from agent.store.state import Aside, Epoch, Salvage, State

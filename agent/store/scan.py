@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from agent.record import StorageClass
-from agent.store.body import EPOCH_SHIFT, RawRow, intact, sound, well_typed
 from agent.store.intervals import IntervalSet
+from agent.store.rawrow import EPOCH_SHIFT, RawRow, intact, sound, well_typed
 from agent.store.transaction import Moved
 
 STEP_ROWS = 256

@@ -38,7 +38,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " utc_offset_ms INTEGER NOT NULL, source TEXT NOT NULL)",
         "CREATE TABLE catalogue (source TEXT PRIMARY KEY, groups BLOB NOT NULL) WITHOUT ROWID",
     ),
-    # 2: history rows may have holes. Version 1 would take them for damaged.
+    # 2: bodies are columns, and history rows may have holes. Version 1 would take them for damaged.
     (),
 )
 VERSION = len(MIGRATIONS)
@@ -50,6 +50,12 @@ def ignore(failpoint: str) -> None:
 
 class Damaged(Exception):
     """The file is not an outbox as it was written."""
+
+
+class NoRoom(sqlite3.OperationalError):
+    """A commit would fit into the log, and what it adds not into the file."""
+
+    sqlite_errorcode = sqlite3.SQLITE_FULL
 
 
 class NotWritten(sqlite3.OperationalError):
@@ -227,6 +233,12 @@ def is_damage(error: BaseException) -> bool:
 def is_readonly(error: sqlite3.Error) -> bool:
     """Whether SQLite could open the file for reading only: opening it again may help."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_READONLY
+
+
+def is_locking(error: sqlite3.Error) -> bool:
+    """Whether a lock could not be had or given back: it is gone with the connection."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_BUSY)
 
 
 def is_full(error: sqlite3.Error) -> bool:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from agent.record import Record, StorageClass
-from agent.store.body import EPOCH_SHIFT, RawRow, Unit, intact, packed, units, well_typed
+from agent.store.body import Unit, packed, units
+from agent.store.rawrow import EPOCH_SHIFT, RawRow, intact, well_typed
 from agent.store.state import Epoch, State
 from agent.store.weight import ROW_OVERHEAD_BYTES, Head, weight
 

@@ -13,25 +13,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent.clock import OffsetRow
-from agent.record import CLASS_OF, StorageClass
+from agent.record import CLASS_OF, Record, StorageClass
 from agent.store import powered
 from agent.store import state as states
 from agent.store.accounts import Accounts
-from agent.store.body import (
-    RawRow,
-    bodies,
-    checksum,
-    line,
-    row_id,
-    sound,
-)
-from agent.store.eviction import keep_limits, make_room
+from agent.store.acknowledging import acknowledge
+from agent.store.body import bodies
+from agent.store.eviction import PAGE_BYTES, keep_limits, make_room
 from agent.store.intervals import IntervalSet
 from agent.store.limits import Limits
-from agent.store.rows import Change, Done, Drop, Range, RowHead
+from agent.store.rawrow import RawRow, checksum, row_id, sound
+from agent.store.rows import Change, Done, Drop, RowHead
 from agent.store.schema import Damaged
+from agent.store.shedding import fit
 from agent.store.state import Epoch, State
 from agent.store.weight import HEAD, ROW_OVERHEAD_BYTES, Head
+
+PAGES_A_ROW = 3
+FIXED_PAGES = 16
+"""Pages of the log beside bodies: leaves of the tables, the state, the accounts, free pages."""
 
 
 @dataclass(slots=True)
@@ -80,27 +80,36 @@ class Transaction:
         """The state row as it was written; empty where nothing changed."""
         self.suspect = False
         """A row was met whose head cannot be right: everything must be looked through."""
+        self.scarce = False
+        """There is little room: the file must not need more than there is."""
+        self.touched_bytes = FIXED_PAGES * PAGE_BYTES
+        """What it writes into the log at most."""
         self.limits = limits
         self.file = file
         self._boottime_ms = boottime_ms
-        self._accounts_changed = False
+        self.accounts_changed = False
 
     @property
     def state(self) -> State:
         """The state that will hold."""
         return self.books.state
 
-    def apply(self, change: Change, *, tight: bool = False) -> Done:
-        """Do all of a change; `tight`: the disk was full a moment ago."""
-        acknowledged = sum(self._acknowledge(epoch, ranges) for epoch, ranges in change.acked)
+    def apply(self, change: Change, refusals: int = 0, log_bytes: int = 0) -> Done:
+        """Do all of a change. `refusals`: so often the disk had no room for it; see `fit`."""
+        acknowledged = sum(acknowledge(self, epoch, ranges) for epoch, ranges in change.acked)
         dropped = sum(self.give_up(head, reason) for head, reason in change.drops)
         powered.elapse(self.state.powered, change.boot, self._boottime_ms)
-        lines: dict[StorageClass, list[bytes]] = {}
+        records: dict[StorageClass, list[Record]] = {}
         for record in change.records:
-            lines.setdefault(CLASS_OF[record.kind], []).append(line(record))
-        dropped += make_room(self, sum(map(len, itertools.chain(*lines.values()))), tight=tight)
+            records.setdefault(CLASS_OF[record.kind], []).append(record)
+        fresh = {of: list(bodies(alike)) for of, alike in records.items()}
+        nbytes = sum(len(body) + PAGE_BYTES for _, body in itertools.chain(*fresh.values()))
+        dropped += make_room(self, nbytes, tight=refusals > 0)
         first = self.state.current.seq + 1
-        self._append(lines, change.boot)
+        if refusals and (shed := fit(self, records, refusals, log_bytes)):
+            dropped += shed
+            fresh = {of: list(bodies(alike)) for of, alike in records.items()}
+        self._append(fresh, change.boot)
         dropped += keep_limits(self)
         for source, mark in change.marks.items():
             self.state.marks[source] = (mark.stream, mark.upto)
@@ -119,7 +128,7 @@ class Transaction:
         """
         if any(tally.queued < 0 for tally in self.state.tallies.values()):
             raise Damaged("rows that were deleted came back")
-        if self._accounts_changed:
+        if self.accounts_changed:
             self.state.sum_up("dropped", self.books.accounts)
             self.state.owed = self.books.accounts.owed()
         if self.changed:
@@ -155,10 +164,10 @@ class Transaction:
         )
         self.changed = True
 
-    def _append(self, lines: Mapping[StorageClass, Sequence[bytes]], boot: str) -> None:
+    def _append(self, fresh: Mapping[StorageClass, Sequence[tuple[int, bytes]]], boot: str) -> None:
         epoch = self.state.current
         for storage_class in StorageClass:
-            for n, body in bodies(lines.get(storage_class, ())):
+            for n, body in fresh.get(storage_class, ()):
                 first, last = epoch.seq + 1, epoch.seq + n
                 crc = checksum(storage_class, epoch.name, first, last, boot, body, n)
                 key = row_id(epoch.index, first)
@@ -168,6 +177,7 @@ class Transaction:
 
     def insert(self, storage_class: StorageClass, row: RawRow) -> None:
         """Add a row as it is; the caller accounts for its records."""
+        self.touched_bytes += len(row.body) + PAGES_A_ROW * PAGE_BYTES
         self.db.execute(
             f"INSERT INTO {storage_class.value} (id, first, last, n, epoch, boot, crc, body)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -179,6 +189,7 @@ class Transaction:
 
     def delete(self, storage_class: StorageClass, head: Head) -> None:
         """Delete a row; the caller accounts for its records."""
+        self.touched_bytes += PAGES_A_ROW * PAGE_BYTES
         self.db.execute(f"DELETE FROM {storage_class.value} WHERE id = ?", (head.id,))
         self._weigh(storage_class, head.id, -head.nbytes - ROW_OVERHEAD_BYTES)
         self.moved.append(Moved(-1, storage_class, head.id, head.first, head.last, head.n))
@@ -191,56 +202,8 @@ class Transaction:
                 if key <= reached:
                     self.state.coarse[interval] = self.state.coarse.get(interval, 0) + nbytes
 
-    def _acknowledge(self, name: str, ranges: Sequence[Range]) -> int:
-        """Delete what is wholly acknowledged, remember the rest; return the records deleted."""
-        epoch = self.state.epoch(name)
-        if epoch is None:
-            return 0
-        spans = [Range(max(1, first), min(last, epoch.seq)) for first, last in ranges]
-        spans = [span for span in spans if span.first <= span.last]
-        acked = self.books.acked.setdefault(epoch.index, IntervalSet())
-        for span in spans:
-            acked.add(*span)
-        gone = 0
-        for span in spans:
-            waiting = []
-            for storage_class in StorageClass:
-                for head in self._overlapping(storage_class, epoch, span):
-                    if acked.covers(head.first, head.last):
-                        self.delete(storage_class, head)
-                        self.state.tally(storage_class).acknowledged += head.n
-                        gone += head.n
-                    else:
-                        waiting.append(Range(head.first, head.last))
-            for key, drop in self.books.accounts.overlapping(name, span):
-                if acked.covers(drop.first, drop.last):
-                    self.books.accounts.settle(self.db, key)
-                    self.changed = self._accounts_changed = True
-                else:
-                    waiting.append(Range(drop.first, drop.last))
-            # Only what a row or an account still waits for is worth remembering.
-            acked.remove(*span)
-            for first, last in waiting:
-                acked.add(max(first, span.first), min(last, span.last))
-        if not acked:
-            del self.books.acked[epoch.index]
-        return gone
-
-    def _overlapping(self, storage_class: StorageClass, epoch: Epoch, span: Range) -> list[Head]:
-        table = storage_class.value
-        low, high = row_id(epoch.index, span.first), row_id(epoch.index, span.last)
-        before = self.db.execute(
-            f"{HEAD} {table} WHERE id < ? AND id > ? ORDER BY id DESC LIMIT 1",
-            (low, row_id(epoch.index, 0)),
-        )
-        heads = [head for head in map(Head._make, before) if head.last >= span.first]
-        within = self.db.execute(
-            f"{HEAD} {table} WHERE id BETWEEN ? AND ? ORDER BY id", (low, high)
-        )
-        heads.extend(map(Head._make, within))
-        return [head for head in heads if self._sound(head, epoch)]
-
-    def _sound(self, head: Head, epoch: Epoch) -> bool:
+    def sound(self, head: Head, epoch: Epoch) -> bool:
+        """Whether the head of a row can be right; else everything must be looked through."""
         if sound(head.id, head.first, head.last, head.n) and head.last <= epoch.seq:
             return True
         self.suspect = True
@@ -260,7 +223,7 @@ class Transaction:
 
     def drop(self, storage_class: StorageClass, epoch: Epoch, head: Head, reason: str) -> int:
         """Drop a row with an account; the records dropped, 0 where its head cannot be right."""
-        if not self._sound(head, epoch):
+        if not self.sound(head, epoch):
             return 0
         self.delete(storage_class, head)
         self.state.tally(storage_class).dropped += head.n
@@ -272,7 +235,7 @@ class Transaction:
     def account(self, drop: Drop) -> None:
         """Write a drop account; the caller counts the records."""
         self.books.accounts.add(self.db, drop, self._joinable)
-        self.changed = self._accounts_changed = True
+        self.changed = self.accounts_changed = True
 
     def _joinable(self, before: Drop, after: Drop) -> bool:
         """Whether one account may span both: no queued record lies between them."""

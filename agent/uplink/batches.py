@@ -49,6 +49,7 @@ def payload_of(batch: pb.Batch, shapes: Shapes | None = None) -> Payload:
         offsets=[_offset(boot, row) for boot in batch.boots for row in boot.offsets],
         drops=[_drop(batch.epoch.hex(), drop) for drop in batch.drops],
         groups=[batch.groups[position].name for position in batch.order],
+        thinned=tuple(_drop(batch.epoch.hex(), drop) for drop in batch.thinned),
     )
 
 

@@ -75,7 +75,6 @@ class Courier:
         self._largest = LARGEST_CHUNK_BYTES
         self._yielded = True
         self.sent_chunks = self.resent_chunks = 0
-        self._sent: set[tuple[str, int]] = set()
 
     @property
     def unconfirmed(self) -> list[tuple[int, float]]:
@@ -162,11 +161,12 @@ class Courier:
         message = self._sender.hand_over(topic, part.payload, now)
         if message is None:
             return False
-        part.upload.sent(part.blocks, message, now)
-        key = (part.upload.sha256, part.blocks.first)
+        vain = part.upload.vain
         self.sent_chunks += 1
-        self.resent_chunks += key in self._sent
-        self._sent.add(key)
+        self.resent_chunks += part.upload.sent(part.blocks, message, now)
+        if part.upload.vain > vain:
+            text = "file %.12s is asked for again and again: it waits %.0f s"
+            log.warning(text, part.upload.sha256, part.upload.held_until - now)
         return True
 
     # --- what comes back -----------------------------------------------------------------------

@@ -19,6 +19,7 @@ from agent.uplink.courier import Courier
 from agent.uplink.delivery import Delivery
 from agent.uplink.endpoint import Connected
 from agent.uplink.flight import Cargo, Slice
+from agent.uplink.foretelling import Foretelling
 from agent.uplink.limits import Limits
 from agent.uplink.loading import Loader
 from agent.uplink.lookout import Lookout
@@ -63,6 +64,7 @@ class Despatch:
         self._courier = courier
         self._accounting = accounting
         self._acked = acked
+        self._foretelling = Foretelling()
         self._budget: Budget = UNLIMITED
         self._limits = Limits.of(config, topics)
         self._last: Priority | None = None
@@ -164,7 +166,9 @@ class Despatch:
 
     def _launch(self, cargo: Cargo) -> None:
         """Encode it and make it a flight; split it where it does not fit."""
-        loaded = self._loader.load(cargo, self._lookout.reader)
+        reader = self._lookout.reader
+        thinned = self._foretelling.due(self._sender.generation, cargo.epoch, reader)
+        loaded = self._loader.load(cargo, reader, thinned)
         for head, reason in loaded.refused:
             self._refusals.give_up(head, reason)
         cargo = replace(cargo, slices=loaded.slices)
@@ -180,4 +184,5 @@ class Despatch:
             return
         topic = self._topics.of(cargo.priority.storage_class)
         self._delivery.launch(cargo, topic, loaded.payload)
+        self._foretelling.told(cargo.epoch)
         self._courier.yields(time.monotonic())

@@ -29,6 +29,8 @@ MAX_UPLOADS = 64
 """Files that are announced at a time; the rest waits its turn."""
 DAMAGED = "damaged"
 SWEEP_AFTER_S = 3_600.0
+LOOK_AGAIN_S = 10.0
+"""How often a copy of ours is read as a whole because the cloud says that it got another file."""
 MAX_PUT_FAILURES = 4
 """So many parts in a row fail before a file goes in chunks."""
 
@@ -68,6 +70,7 @@ class Files:
         self._uploads: dict[str, Upload] = {}
         self._leaving: dict[RowHead, tuple[Named, ...]] = {}
         self._open: tuple[str, int] | None = None
+        self._look_again_at = 0.0
         self._swept = False
         self._sweep_at = time.monotonic() + sweep_after_s
 
@@ -226,7 +229,7 @@ class Files:
             )
         if need.missing and self._spool.open_size(need.sha256) != upload.size:
             self._give_up(need.sha256, self._spool.why(need.sha256))
-        elif need.again and not self._intact(upload):
+        elif need.again and self._look_again() and not self._intact(upload):
             self._give_up(need.sha256, DAMAGED)
 
     def find(self, message: tuple[int, int]) -> tuple[Upload, Chunk] | None:
@@ -249,6 +252,14 @@ class Files:
     def close(self) -> None:
         """Close what is open."""
         self._close()
+
+    def _look_again(self) -> bool:
+        """Whether a whole file may be read now: a broker can ask for it a thousand times."""
+        now = time.monotonic()
+        if now < self._look_again_at:
+            return False
+        self._look_again_at = now + LOOK_AGAIN_S
+        return True
 
     def _intact(self, upload: Upload) -> bool:
         """Whether the copy of ours is still what the record says."""

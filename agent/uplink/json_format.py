@@ -35,10 +35,8 @@ def encode(payload: Payload, groups: GroupOf) -> bytes:
             }
             for boot in boots
         ],
-        "drops": [
-            [str(drop.storage_class), drop.first, drop.last, drop.count, drop.reason]
-            for drop in payload.drops
-        ],
+        "drops": [_account(drop) for drop in payload.drops],
+        **({"thinned": [_account(drop) for drop in payload.thinned]} if payload.thinned else {}),
         "records": [
             _record(seq, positions[run.boot], record, groups)
             for run in payload.runs
@@ -50,6 +48,10 @@ def encode(payload: Payload, groups: GroupOf) -> bytes:
         return text.encode()
     except ValueError as e:
         raise Unencodable(f"a record does not fit JSON: {e}") from e
+
+
+def _account(drop: Drop) -> list[Any]:
+    return [str(drop.storage_class), drop.first, drop.last, drop.count, drop.reason]
 
 
 def _record(seq: int, boot: int, record: Record, groups: GroupOf) -> list[Any]:
@@ -92,6 +94,7 @@ class _Payload(msgspec.Struct):
     boots: list[_Boot]
     drops: list[tuple[StorageClass, int, int, int, str]]
     records: list[_Record]
+    thinned: list[tuple[StorageClass, int, int, int, str]] = []
 
 
 def decode(data: bytes) -> Payload:
@@ -107,6 +110,7 @@ def decode(data: bytes) -> Payload:
                 OffsetRow(boot.boot, *offset) for boot in whole.boots for offset in boot.offsets
             ],
             drops=[Drop(d[0], whole.epoch, *d[1:]) for d in whole.drops],
+            thinned=tuple(Drop(d[0], whole.epoch, *d[1:]) for d in whole.thinned),
             groups=[record.group for record in whole.records],
         )
     except (ValueError, IndexError, RecursionError, msgspec.MsgspecError) as e:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from agent.clock import OffsetRow
 from agent.record import StorageClass
+from agent.store.block import Block
 from agent.store.rows import Drop, Row, RowDamaged, RowHead
 from agent.uplink import codec
 from agent.uplink.catalogue import Shapes
@@ -53,8 +55,11 @@ class Loader:
         self.expansion: dict[StorageClass, float] = {}
         self.shapes: Shapes | None = None
 
-    def load(self, cargo: Cargo, source: Source) -> Loaded:
-        """Load and encode; what is gone from the outbox meanwhile is left out."""
+    def load(self, cargo: Cargo, source: Source, thinned: Sequence[Drop] = ()) -> Loaded:
+        """Load and encode; what is gone from the outbox meanwhile is left out.
+
+        `thinned` is told beside what the cargo carries.
+        """
         slices: list[Slice] = []
         runs: list[Run] = []
         refused: list[tuple[RowHead, str]] = []
@@ -70,17 +75,10 @@ class Loader:
             slices.append(part)
             holes += row.holes(part.first, part.last)
             for first, records in row.within(part.first, part.last):
-                before = runs[-1] if runs else None
-                if (
-                    before is not None
-                    and before.boot == part.head.boot
-                    and before.range.last + 1 == first
-                ):
-                    runs[-1] = Run(before.first, before.boot, [*before.records, *records])
-                else:
-                    runs.append(Run(first, part.head.boot, list(records)))
+                runs.append(Run(first, part.head.boot, records))
         offsets = rows_for(source.offsets(), _spans(runs))
-        payload = Payload(self._vehicle, cargo.epoch, runs, offsets, [*cargo.drops, *holes])
+        drops = [*cargo.drops, *holes]
+        payload = Payload(self._vehicle, cargo.epoch, runs, offsets, drops, thinned=thinned)
         try:
             encoded = codec.encode(payload, self._groups, self._format, self.shapes)
         except Unencodable as error:
@@ -100,7 +98,10 @@ class Loader:
 
 def _spans(runs: list[Run]) -> dict[str, tuple[int, int]]:
     """Boot -> boot times of its first and last record."""
-    times: dict[str, list[int]] = {}
+    spans: dict[str, tuple[int, int]] = {}
     for run in runs:
-        times.setdefault(run.boot, []).extend(record.boottime_ms for record in run.records)
-    return {boot: (min(of), max(of)) for boot, of in times.items() if of}
+        times_ms = Block.of(run.records).boottimes_ms
+        if times_ms:
+            first, last = spans.get(run.boot, (times_ms[0], times_ms[0]))
+            spans[run.boot] = (min(first, *times_ms), max(last, *times_ms))
+    return spans

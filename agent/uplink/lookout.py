@@ -10,9 +10,10 @@ from agent.record import StorageClass
 from agent.store.rows import Drop, Row, RowHead
 from agent.uplink.delivery import Delivery
 from agent.uplink.flight import Cargo
-from agent.uplink.plan import Batch, Priority, Waiting
+from agent.uplink.plan import MAX_RECORDS, Batch, Priority, Waiting
 
-LOOK_ROWS = 800
+FEW_ROWS, LOOK_ROWS = 64, 800
+"""Rows to look up for the next batch: few are enough where each has many records."""
 NEWEST_ROWS = 64
 FORGET_S = 5.0
 """Rows may appear behind the cursor: what was salvaged from a damaged file is of an older epoch."""
@@ -27,6 +28,7 @@ class Reader(Protocol):
     def newest(self, storage_class: StorageClass, limit: int) -> list[RowHead]: ...
     def load(self, head: RowHead) -> Row: ...
     def drops(self) -> list[Drop]: ...
+    def thinned(self, epoch: str) -> list[Drop]: ...
     def offsets(self) -> list[OffsetRow]: ...
     def close(self) -> None: ...
 
@@ -103,18 +105,21 @@ class Lookout:
         self, storage_class: StorageClass, split: Sequence[Cargo]
     ) -> tuple[list[RowHead], bool]:
         """Open rows behind the cursor, and whether there are more than were looked at."""
+        limit = FEW_ROWS
         while True:
-            heads = self.reader.oldest(storage_class, self._cursor.get(storage_class), LOOK_ROWS)
+            heads = self.reader.oldest(storage_class, self._cursor.get(storage_class), limit)
             found = self._delivery.open_rows(heads, split)
             self.resurrected += [
                 head
                 for head in heads
                 if self._delivery.acknowledged(head.epoch, head.first, head.last)
             ]
-            more = len(heads) == LOOK_ROWS
+            more = len(heads) == limit
             # What lies before the first open row is under way or done: do not look again.
             first = heads.index(found[0]) if found else len(heads)
             if first:
                 self._cursor[storage_class] = heads[first - 1]
-            if found or not more:
+            enough = limit == LOOK_ROWS or sum(head.n for head in found) > MAX_RECORDS
+            if not more or (found and enough):
                 return found, more
+            limit = LOOK_ROWS

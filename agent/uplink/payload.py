@@ -43,7 +43,8 @@ class Run:
 class Payload:
     """Records of one vehicle and one epoch (32 hex digits), with all that is needed to read them.
 
-    `offsets` dates the boots of the runs, `drops` accounts for records that will never come.
+    `offsets` dates the boots of the runs, `drops` accounts for records that will never come;
+    `thinned` says beforehand how many such there are among history that is still to be sent.
     `groups` says of each record, in order, which declared group it belongs to; it is filled by
     decoding, while encoding asks `GroupOf`.
     """
@@ -54,6 +55,7 @@ class Payload:
     offsets: Sequence[OffsetRow] = ()
     drops: Sequence[Drop] = ()
     groups: Sequence[str] = field(default=(), compare=False)
+    thinned: Sequence[Drop] = ()
 
     @property
     def n(self) -> int:

@@ -124,7 +124,7 @@ def next_batch(waiting: Waiting, link: Link, budget: Budget = UNLIMITED) -> Batc
     if open_for(StorageClass.HISTORY):
         batch = _history(waiting, link, budget)
         if batch is not None:
-            return batch
+            return _accounts_first(batch, waiting)
     if alarm is not None:
         return alarm
     if waiting.bulk and open_for(StorageClass.BULK):
@@ -186,6 +186,15 @@ def _batch(priority: Priority, heads: Sequence[RowHead], waiting: Waiting, link:
     chosen = _fit(heads, link, _largest(link))
     epoch = chosen[0].epoch
     return Batch(priority, epoch, tuple(chosen), _drops(epoch, waiting))
+
+
+def _accounts_first(batch: Batch, waiting: Waiting) -> Batch:
+    """What was dropped is told before what is left: where it does not go along, it goes ahead."""
+    others = [drop for drop in waiting.drops if drop not in batch.drops]
+    if not others:
+        return batch
+    epoch = others[0].epoch
+    return Batch(Priority.HISTORY, epoch, (), _drops(epoch, waiting))
 
 
 def _drops(epoch: str, waiting: Waiting) -> tuple[Drop, ...]:

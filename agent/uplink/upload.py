@@ -23,6 +23,10 @@ MAX_ASK_S = 60.0
 PATIENCE = 3
 """So many chunks in a row cut the connection before the file has to wait."""
 FIRST_HOLD_S, LONGEST_HOLD_S = 60.0, 3_600.0
+IN_VAIN = 3
+"""A file that went over the air so many times more than once waits: a far end that forgets, or
+lies about what it needs, does not get the whole budget."""
+LONGEST_VAIN_S = 86_400.0
 
 CHUNK_VERSION = 1
 
@@ -48,7 +52,8 @@ class Upload:
     """`missing`: None until the cloud has said it. `asked_at`: when the manifest went out last.
 
     `left`: blocks that were missing when the cloud said it last. `cuts`: connections in a row that
-    were cut in a chunk without any progress.
+    were cut in a chunk without any progress. `seen`: blocks that went out, `again_bytes`: what went
+    out again since the last wait for that reason, `vain`: how many such waits there were.
     """
 
     sha256: str
@@ -64,6 +69,9 @@ class Upload:
     put_failures: int = 0
     cuts: int = 0
     held_until: float = 0.0
+    seen: IntervalSet = field(default_factory=IntervalSet)
+    again_bytes: int = 0
+    vain: int = 0
 
     def ask_due(self, now: float) -> bool:
         """Whether the manifest is to be sent: at first, and where the cloud keeps silent."""
@@ -141,9 +149,20 @@ class Upload:
             return Range(first, min(last, first + most - 1))
         return None
 
-    def sent(self, blocks: Range, message: tuple[int, int], now: float) -> None:
-        """A chunk was handed to the broker as `message`."""
-        self.under_way.append(Chunk(*blocks, message, now))
+    def sent(self, blocks: Range, message: tuple[int, int], now: float) -> bool:
+        """A chunk was handed to the broker as `message`; whether some of it went out before."""
+        chunk = Chunk(*blocks, message, now)
+        self.under_way.append(chunk)
+        again = _any(self.seen, *blocks)
+        self.seen.add(*blocks)
+        if again:
+            self.again_bytes += chunk.nbytes
+            if self.again_bytes > IN_VAIN * self.size + MAX_UNDER_WAY_BYTES:
+                self.again_bytes = 0
+                self.vain += 1
+                hold_s = min(LONGEST_VAIN_S, FIRST_HOLD_S * 4.0 ** min(9, self.vain))
+                self.held_until = max(self.held_until, now + hold_s)
+        return again
 
     def unconfirmed(self) -> list[Chunk]:
         """Chunks that the broker owes us confirmation for."""

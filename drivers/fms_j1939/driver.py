@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 
 from agent.sdk import (
+    REMOTE,
     ConfigFile,
     Context,
     DeviceUnavailable,
@@ -71,7 +72,8 @@ class FmsConfig(DriverConfig, frozen=True):
         dict[str, list[Address]],
         Meta(
             description="Senders to believe first, by group or by signal: "
-            'prefer = { dc1 = [236], "Vehicle.Speed" = [23] }.'
+            'prefer = { dc1 = [236], "Vehicle.Speed" = [23] }.',
+            extra=REMOTE,
         ),
     ] = msgspec.field(default_factory=dict)
     driver_id: Annotated[
@@ -82,7 +84,8 @@ class FmsConfig(DriverConfig, frozen=True):
         ),
     ] = "pseudonym"
     electric: Annotated[
-        bool, Meta(description="Also read the parameter groups of battery-electric buses.")
+        bool,
+        Meta(description="Also read the parameter groups of battery-electric buses.", extra=REMOTE),
     ] = False
     overlay: Annotated[
         ConfigFile, Meta(description="TOML file that adds, changes or switches off parameters.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from agent.sdk import DriverConfig, Meta
+from agent.sdk import REMOTE, DriverConfig, Meta
 
 GPSD_PORT = 2947
 
@@ -24,12 +24,16 @@ class Config(DriverConfig, frozen=True):
         Literal["auto", 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600],
         Meta(
             description="Baud rate that the receiver is set to; auto begins at 9600 "
-            "or at what was right last, and tries the others when noise comes."
+            "or at what was right last, and tries the others when noise comes.",
+            extra=REMOTE,
         ),
     ] = "auto"
     protocol: Annotated[
         Literal["auto", "nmea", "ubx"],
-        Meta(description="What is read of the serial line: NMEA 0183, u-blox UBX, or both."),
+        Meta(
+            description="What is read of the serial line: NMEA 0183, u-blox UBX, or both.",
+            extra=REMOTE,
+        ),
     ] = "auto"
     address: Annotated[
         str,

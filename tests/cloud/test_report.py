@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,9 @@ def test_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "ledger.db"
     with Ledger(path) as ledger:
         drops = [Drop("history", 8, 9, 2, "quota")]
-        ledger.commit(intake(batch([2, 3, 9], drops=drops), batch([3])))
+        said = [replace(batch([3]), thinned=(Drop("history", 4, 7, n, "thinned"),)) for n in (2, 3)]
+        ledger.commit(intake(batch([2, 3, 9], drops=drops), said[0]))
+        ledger.commit(intake(said[1]))
         ledger.commit(intake(decode(as_json(vehicle="bus-2"))))
         refused = Rejection(Received("t", b"abc", 1, 1), "why")
         ledger.commit(Intake(rejections=[refused], messages=1, nbytes=3))
@@ -38,12 +41,13 @@ def test_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
                 "gaps": [[1, 1], [4, 7]],
                 "dropped": 2,
                 "dropped_but_delivered": 1,
+                "thinned_ahead": [{"class": "history", "first": 4, "last": 7, "count": 3}],
                 "drops": [
                     {"class": "history", "first": 8, "last": 9, "count": 2, "reason": "quota"}
                 ],
             }
         },
-        "duplicates_received": 1,
+        "duplicates_received": 2,
         "conflicts": 0,
         "signals": {SPEED: {"count": 3, "min": 2.0, "max": 9.0, "last": 9.0}},
         "files": [],

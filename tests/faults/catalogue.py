@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 from pathlib import Path
@@ -22,18 +23,33 @@ IDS = (
 NOT_INJECTED = {
     "A6": "clips come with the cameras",
     "A13": "a hung kernel needs a watchdog chip: a bench does it, see docs/rig.md",
-    "B15": "a slow disk is B3 here and in the rig; a limit of bytes a second needs a kernel "
-    "that neither has",
     "G16": "acknowledged records are deleted: nothing is left to send again, by design",
     "H7": "udev and D-Bus are not used; a journal that is gone is B14",
 }
 
-BESIDE = {
-    "I6": "a remote configuration on trial: with the commands, tests/agent",
-    "I9": "hostile commands: with the commands, tests/agent",
-    "I10": "a command runs at most once: with the commands, tests/agent",
+TITLES = {
+    "A3": "kill -9 of agent, drivers, broker and cloud end again and again, under load",
+    "B5": "no room: for a byte, filled by somebody else, for a file (inodes); alarms still flow",
+    "B12": "files of the database are deleted or replaced, open or not",
+    "C6": "TLS with a wrong clock: the right alarm, healed by GNSS, every check is made",
+    "F7": "uploads: cut, killed, twice, flipped; the copy harmed, the far end's needs a lie",
+    "G1": "the broker goes up and down once a second, or is away for longer than the quota lasts",
+    "G2": "half-open lines: up, down, all but pings, with nothing to send",
+    "G3": "confirmations twice, of unknown messages, in another order, never",
+    "G4": "the broker confirms and loses: at will, killed, with a full queue, on a denied topic",
+    "G6": "refused: not allowed (0x87), over the quota (0x97), server busy (0x89)",
+    "G6.1": "what the CONNACK announces is kept: QoS, retain, packet size, number in flight",
+    "G7": "poison: what the broker refuses or hangs up on is split, then given up with an account",
+    "G8": "certificates that are no good, of the broker or our own: nothing is sent, one alarm",
+    "G10": "the name service fails, hangs, lies, or knows an IPv6 address that leads nowhere",
+    "G15": "somebody with our name, or thrown out: one alarm, no ping-pong",
+    "H4": "no thread can be started: another way where there is one, else said and healed",
+    "I6": "a change from afar that cuts the line, dies half-way or rots: the old one comes back",
+    "I9": "hostile commands, 40 kinds and a million of them: no effect, telemetry flows on",
+    "I10": "an order's agent is killed between any two steps: done at most once, answered always",
+    "I11": "packets of 256 MB, a flood of 30,000 acks",
 }
-"""Tested, but not with the marker of a fault."""
+"""What the report calls a fault whose tests are each called something else."""
 
 _HERE = Path(__file__).parent
 
@@ -41,21 +57,29 @@ _HERE = Path(__file__).parent
 class _Collector:
     def __init__(self) -> None:
         self.ids: set[str] = set()
+        self.texts: dict[str, set[str]] = {}
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
             for name in ("fault", "rig"):
                 self.ids |= {str(marker.args[0]) for marker in item.iter_markers(name)}
+            for marker in item.iter_markers("fault"):
+                self.texts.setdefault(str(marker.args[0]), set()).add(str(marker.args[1]))
 
 
-def tested() -> set[str]:
-    """The ids that tests/faults and tests/rig name. Collects in this process."""
+def collected() -> dict[str, list[str]]:
+    """`tested`: the ids that tests/faults and tests/rig name. `untitled`: those of tests/faults
+    that need a title: their tests have several texts. Collects in this process."""
     found = _Collector()
     os.environ["BRAIN_FAULTS_ALL"] = os.environ["BRAIN_RIG_ALL"] = "1"
     with contextlib.redirect_stdout(io.StringIO()):
         argv = ["--collect-only", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
         pytest.main([*argv, str(_HERE), str(_HERE.parent / "rig")], [found])
-    return {base for one in found.ids if (base := _base(one))}
+    several = {one for one, texts in found.texts.items() if len(texts) > 1}
+    return {
+        "tested": sorted({base for one in found.ids if (base := _base(one))}),
+        "untitled": sorted(several - set(TITLES)),
+    }
 
 
 def _base(identity: str) -> str:
@@ -64,4 +88,4 @@ def _base(identity: str) -> str:
 
 
 if __name__ == "__main__":
-    print("\n".join(sorted(tested(), key=lambda one: (one[0], int(one[1:])))))  # noqa: T201
+    print(json.dumps(collected()))  # noqa: T201

@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
+from tests.faults.catalogue import TITLES
 from tests.faults.injection import NotHere
 from tests.faults.liar import Liar, between
 from tests.faults.world import World
 from tests.report import Report
 
 LIMIT_S = 240
-REPORT = Report("faults")
+REPORT = Report("faults", plain=True)
 HERE = Path(__file__).parent
 VERDICTS = {"passed": "passed", "skipped": "not run", "failed": "failed"}
 FIGURES: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
@@ -127,7 +128,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     for found in shown:
         if isinstance(found, dict):
             verdict = VERDICTS[report.outcome]
-            REPORT.enter(found["id"], found["what"], found["figures"], verdict, reason)
+            title = TITLES.get(found["id"], found["what"])
+            REPORT.enter(found["id"], title, found["figures"], verdict, reason)
 
 
 def pytest_sessionfinish() -> None:

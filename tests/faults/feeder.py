@@ -36,11 +36,11 @@ class Counting(Driver[DriverConfig]):
     config_model = DriverConfig
     groups = (GROUP,)
 
-    def __init__(self, config: DriverConfig, ledger: Path, rate: float) -> None:
+    def __init__(self, config: DriverConfig, ledger: Path, rate: float, after: int) -> None:
         super().__init__(config)
         self.rate, self.pad, self.events = rate, 0, 10
         self._ledger = os.open(ledger, os.O_RDWR | os.O_CREAT, 0o644)
-        self._last = 0
+        self._last = after
         self._random = random.Random(1)
 
     def run(self, ctx: Context) -> None:
@@ -76,8 +76,9 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--name", default="count")
     parser.add_argument("--rate", type=float, default=50.0)
+    parser.add_argument("--after", type=int, default=0, help="the last number of an earlier life")
     args = parser.parse_args()
-    driver = Counting(DriverConfig(), args.directory / f"{args.name}.ledger", args.rate)
+    driver = Counting(DriverConfig(), args.directory / f"{args.name}.ledger", args.rate, args.after)
     host = Host(
         *(args.name, "counting", "1", driver, args.socket, args.directory / args.name),
         notifier=Notifier(""),

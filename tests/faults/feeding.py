@@ -14,10 +14,16 @@ class Feeder:
     """A driver process that emits numbers; see tests/faults/feeder.py."""
 
     def __init__(
-        self, directory: Path, socket: Path, name: str, rate: float, before: Sequence[str] = ()
+        self,
+        directory: Path,
+        socket: Path,
+        name: str,
+        rate: float,
+        before: Sequence[str] = (),
+        after: int = 0,
     ) -> None:
-        """`before` goes before its command line."""
-        self.name = name
+        """`before` goes before its command line; `after` is the last number of an earlier life."""
+        self.name, self.rate, self._after = name, rate, after
         self._ledger = directory / f"{name}.ledger"
         argv = [
             *before,
@@ -26,7 +32,7 @@ class Feeder:
             str(Path(__file__).with_name("feeder.py")),
             str(socket),
         ]
-        argv += [str(directory), "--name", name, "--rate", str(rate)]
+        argv += [str(directory), "--name", name, "--rate", str(rate), "--after", str(after)]
         with (directory / f"{name}.log").open("ab") as log:
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=CHECKOUT
@@ -41,7 +47,12 @@ class Feeder:
     def emitted(self) -> int:
         """The last number that it began to emit."""
         text = self._ledger.read_text() if self._ledger.exists() else ""
-        return int(text or 0)
+        return max(self._after, int(text or 0))
+
+    def kill(self) -> int:
+        """SIGKILL: what its ring holds is gone. The last number that it began to emit."""
+        self.close()
+        return self.emitted()
 
     def close(self) -> None:
         """End it."""

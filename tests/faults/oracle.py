@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.books import Books, books
 from tests.faults.feeder import COUNT
@@ -18,18 +19,28 @@ from tests.faults.feeder import COUNT
 SHOWN = 5
 
 
-def judge(ledger: Path, logs: Iterable[str], fed: Mapping[str, int]) -> Books:
+def judge(
+    ledger: Path,
+    logs: Iterable[str],
+    fed: Mapping[str, int],
+    deaths: Mapping[str, Sequence[int]] = MappingProxyType({}),
+) -> Books:
     """The books of a run. `fed`: the last number that each feeder began to emit, by source.
+
+    `deaths`: the same at each death of a feeder. Its ring died with it, so the last numbers of that
+    life may be absent; those before the last delivered one may not.
 
     `lost`: what was said to be on flash and is neither delivered nor in a drop, and numbers of the
     feeders that are neither (their rings hold them until they are on flash). `invented`: what no
-    feeder said, what came under two identities, one identity with two contents, and numbers of a
-    class that do not rise with their seq.
+    feeder said, what came under two identities, one identity with two contents, numbers of a class
+    that do not rise with their seq, and accounts of more records than their range has.
+
+    A drop excuses no more than it says, and no more than there are numbers without a record.
     """
     found = books(ledger, logs)
     with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, timeout=10.0)) as db:
         db.execute("BEGIN")
-        (dropped,) = db.execute("SELECT coalesce(sum(count), 0) FROM dropped").fetchone()
+        excused = _excused(db, found)
         missing = 0
         for source, last in fed.items():
             rows = db.execute(
@@ -52,9 +63,38 @@ def judge(ledger: Path, logs: Iterable[str], fed: Mapping[str, int]) -> Books:
                     found.examples.append(f"{source} {number}, {epoch[:8]} {seq}: {wrong}")
                 numbers.add(number)
                 before[epoch, kind] = number
-            absent = [number for number in range(1, last + 1) if number not in numbers]
+            absent = _absent(numbers, last, deaths.get(source, ()))
             missing += len(absent)
-            if len(absent) > dropped:
+            if len(absent) > excused:
                 found.examples.append(f"{source}: absent {absent[:SHOWN]} ... {absent[-SHOWN:]}")
-        found.lost += max(0, missing - dropped)
+        found.lost += max(0, missing - excused)
     return found
+
+
+def _absent(numbers: set[int], last: int, deaths: Sequence[int]) -> list[int]:
+    """The numbers up to `last` that are not there and that no ring took with it."""
+    absent: list[int] = []
+    begin = 1
+    for at, end in enumerate((*deaths, last)):
+        life = range(begin, end + 1)
+        # The last life is not over: all of it must be there.
+        alive = at == len(deaths)
+        until = end if alive else max((n for n in life if n in numbers), default=begin - 1)
+        absent += [number for number in life if number not in numbers and number <= until]
+        begin = end + 1
+    return absent
+
+
+def _excused(db: sqlite3.Connection, found: Books) -> int:
+    """How many records the accounts can stand for."""
+    (dropped,) = db.execute("SELECT coalesce(sum(count), 0) FROM dropped").fetchone()
+    wide = db.execute(
+        "SELECT epoch, class, first, last, count FROM dropped WHERE count > last - first + 1"
+    ).fetchall()
+    for epoch, storage_class, first, last, count in wide:
+        found.invented += 1
+        account = f"{epoch[:8]} {first} to {last}"
+        found.examples.append(f"an account of {count} {storage_class} records for {account}")
+    (numbers,) = db.execute("SELECT coalesce(sum(last - first + 1), 0) FROM span").fetchone()
+    (records,) = db.execute("SELECT count(*) FROM record").fetchone()
+    return min(int(dropped), int(numbers) - int(records))

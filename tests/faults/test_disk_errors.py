@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.faults.injection import first_injected_s, injected
+from tests.faults.injection import first_injected_s, injected, outbox_files
 from tests.faults.world import World
 
 REFUSES = "nothing can be written"
@@ -66,7 +66,35 @@ def test_fsync_fails_at_another_moment(n: int, world: World) -> None:
     assert world.settle(healed_at=healed_at).dropped == 0
 
 
-@pytest.mark.fault("B3", "fsync takes 3 s each time")
+@pytest.mark.fault("B3", "fsync takes 3 s each time, or 30 s once")
+def test_one_fsync_takes_very_long(world: World) -> None:
+    """What comes meanwhile waits in the rings, and the watchdog is fed: a slow disk is no hang."""
+    driving(world)
+    emitted = world.feeders["count"].emitted()
+    with world.failing("fdatasync:delay_enter=30000000:when=1"):
+        world.until(lambda: world.feeders["count"].emitted() > emitted + 1_400, "30 s", 90)
+        world.accepts(50, 60)
+        healed_at = time.monotonic()
+    assert not world.alarms("")
+    assert world.settle(healed_at=healed_at).dropped == 0
+
+
+@pytest.mark.fault("B15", "a slow disk: 20 KB a second")
+def test_a_slow_disk(world: World) -> None:
+    """Each page takes 0.2 s, in the log and again in the file: commits become few and large."""
+    world.configure(store="commit_interval_s = 1.0\n")
+    driving(world)
+    files = outbox_files(world.state_dir)[:2]
+    emitted = world.feeders["count"].emitted()
+    with world.failing("pwrite64:delay_enter=200000", files=files):
+        world.until(lambda: world.feeders["count"].emitted() > emitted + 2_500, "50 s", 120)
+        world.accepts(200, 90)
+        assert not world.alarms("stalled")
+        healed_at = time.monotonic()
+    assert world.settle(healed_at=healed_at).dropped == 0
+
+
+@pytest.mark.fault("B3", "fsync takes 3 s each time, or 30 s once")
 def test_fsync_takes_long(world: World) -> None:
     driving(world)
     emitted = world.feeders["count"].emitted()

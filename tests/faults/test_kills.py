@@ -22,8 +22,10 @@ from tests.contracts.outbox_judge import judge, run
 from tests.faults.injection import command, failpoint, hanging, killed, outbox_files
 from tests.faults.world import World
 
-CALLS = ("pwrite64", "fdatasync", "openat", "ftruncate", "unlink", "fsync")
+CALLS = ("pwrite64", "fdatasync", "openat", "ftruncate", "unlink", "fsync", "pread64", "mmap")
 TOO_MANY = 400
+STOPPED_S = 65
+"""Longer than the keep-alive, and than any loop may go without a beat."""
 
 
 def killed_at(call: str, n: int, directory: Path, figures: dict[str, Any]) -> bool:
@@ -176,7 +178,7 @@ def test_stopped_and_continued(world: World) -> None:
     world.accepts(30)
     pid = world.pid
     world.kill(signal.SIGSTOP)
-    threading.Event().wait(15)
+    threading.Event().wait(STOPPED_S)
     world.kill(signal.SIGCONT)
     continued_at = time.monotonic()
     world.accepts(30)

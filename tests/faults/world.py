@@ -47,6 +47,8 @@ class World:
         self.within: Sequence[str] = ()
         """What goes before the command lines of agent and feeders."""
         self.feeders: dict[str, Feeder] = {}
+        self.deaths: dict[str, list[int]] = {}
+        """The last number that each feeder had begun to emit when it was killed, each time."""
         self.agent: subprocess.Popen[bytes] | None = None
         self.sections = {
             "vehicle": f'id = "{VEHICLE}"\n',
@@ -91,9 +93,15 @@ class World:
 
     def feed(self, name: str = "count", rate: float = 50.0) -> Feeder:
         """A driver that emits numbers, once the agent has its sockets."""
-        socket = self.run_dir / "ingest.sock"
-        self.feeders[name] = Feeder(self.directory, socket, name, rate, self.within)
+        socket, after = self.run_dir / "ingest.sock", (self.deaths.get(name) or [0])[-1]
+        self.feeders[name] = Feeder(self.directory, socket, name, rate, self.within, after)
         return self.feeders[name]
+
+    def kill_driver(self, name: str) -> None:
+        """SIGKILL to a feeder; the next life of the same driver goes on with its numbers."""
+        feeder = self.feeders.pop(name)
+        self.deaths.setdefault(name, []).append(feeder.kill())
+        self.feed(name, feeder.rate)
 
     # --- the agent ----------------------------------------------------------------------------
 
@@ -229,7 +237,7 @@ class World:
     def books(self) -> Books:
         """What has become of all so far."""
         fed = {name: feeder.emitted() for name, feeder in self.feeders.items()}
-        return judge(self.ledger, [self.log()], fed)
+        return judge(self.ledger, [self.log()], fed, self.deaths)
 
     def salvaged(self) -> bool:
         """Whether all that was damaged has been looked through."""

@@ -1,13 +1,11 @@
 """Files PUT to an S3-compatible store through presigned URLs: a double of ours, and moto's server.
 
-BRAIN_S3_PYTHON: a Python that has moto[s3], flask and flask-cors; without it what needs that server
-is reported as not run.
+`make test-s3` installs that server; without it what needs it is reported as not run.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import urllib.request
 from collections import Counter
@@ -17,13 +15,16 @@ from pathlib import Path
 import pytest
 
 from simulator.processes import free_port, listening, wait_for
+from tests.hil.conftest import ROOT
 from tests.hil.files_rig import VEHICLE, Rig, running
 from tests.hil.s3_double import Fate, S3Double
 
 MIB = 1 << 20
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret/key+of=tests"}
-MOTO = os.environ.get("BRAIN_S3_PYTHON", "")
-needs_moto = pytest.mark.skipif(not MOTO, reason="not run: BRAIN_S3_PYTHON names no Python")
+MOTO = ROOT / ".venv.s3" / "bin" / "python"
+needs_moto = pytest.mark.skipif(
+    not MOTO.with_name("moto_server").exists(), reason="not run: no S3 server; make test-s3"
+)
 
 
 @contextlib.contextmanager
@@ -32,7 +33,7 @@ def moto(folder: Path) -> Iterator[str]:
     port = free_port()
     program = f"from moto.server import main; main(['-H', '127.0.0.1', '-p', '{port}'])"
     with (folder / "moto.log").open("wb") as log:
-        server = subprocess.Popen([MOTO, "-c", program], stdout=log, stderr=log)
+        server = subprocess.Popen([str(MOTO), "-c", program], stdout=log, stderr=log)
         try:
             wait_for("moto listens", lambda: listening(port))
             url = f"http://127.0.0.1:{port}/bucket"

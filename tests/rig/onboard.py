@@ -29,6 +29,8 @@ class Onboard:
     def __init__(self, machine: Machine, *, drivers: str = SERIAL_DRIVERS, more: str = "") -> None:
         """Write the configuration; `more` is TOML that goes between [uplink] and the drivers."""
         self.machine = machine
+        if "linger_s" not in more:
+            more = f"linger_s = 1.0\n{more}"
         (machine.control / "brain.toml").write_text(
             f'[vehicle]\nid = "{VEHICLE}"\n[agent]\nlog_level = "debug"\n'
             f'[uplink]\nbroker = "{BROKER}"\nport = {PORT}\n{more}{drivers}'

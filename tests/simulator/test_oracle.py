@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from simulator.delivered import Delivered
 from simulator.emission import Emission, Heard
@@ -159,6 +161,36 @@ def test_a_kill_while_the_coordinator_was_down_takes_the_ring_along() -> None:
     assert ledger.deaf("fms") == [(ZERO_MS + 3_000, ZERO_MS + 11_500)]
     ledger.kills[:] = [("fms", ZERO_MS + 11_500)]
     assert ledger.deaf("fms") == [(ZERO_MS + 9_500, ZERO_MS + 12_500)]
+
+
+def test_a_coordinator_that_is_back_for_a_moment_has_taken_nothing_yet() -> None:
+    ledger = Ledger()
+    ledger.outages += [(ZERO_MS + 5_000, ZERO_MS + 9_000), (ZERO_MS + 9_300, None)]
+    ledger.kills.append(("fms", ZERO_MS + 15_000))
+    assert ledger.deaf("fms") == [(ZERO_MS + 3_000, ZERO_MS + 16_000)]
+    ledger.outages[1] = (ZERO_MS + 11_100, None)
+    assert ledger.deaf("fms") == [(ZERO_MS + 9_100, ZERO_MS + 16_000)]
+
+
+@given(
+    st.lists(st.integers(0, 30_000), max_size=9, unique=True),
+    st.lists(st.integers(0, 30_000), max_size=6, unique=True),
+)
+def test_kills_that_follow_each_other_closely_cost_no_fact(
+    kills_ms: list[int], moments: list[int]
+) -> None:
+    """All arrives, so nothing is missing, whatever of it was unheard, once or twice over."""
+    written, arrived = drive()
+    ledger = world(written)
+    ledger.kills += [("fms", ZERO_MS + at_ms) for at_ms in sorted(kills_ms)]
+    outages = sorted(moments)
+    for down, back in itertools.zip_longest(outages[::2], outages[1::2]):
+        ledger.outages.append((ZERO_MS + down, None if back is None else ZERO_MS + back))
+    deaf = ledger.deaf("fms")
+    assert all(end + 1 < start for (_, end), (start, _) in itertools.pairwise(deaf))
+    verdict = judge(ledger, arrived, ZERO_MS)
+    assert sum(verdict.missing.values()) == 0, verdict.examples
+    assert verdict.invented == {}
 
 
 ODOMETER = "Vehicle.TraveledDistance"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from simulator.scenario import Misuse, Scenario, arguments
+from simulator.stage import Stage
 
 
 def parsed(tmp_path: Path, text: str, *more: str) -> Scenario:
@@ -45,3 +48,26 @@ def test_what_is_refused(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(Misuse) as caught:
         parsed(tmp_path, text)
     assert said in str(caught.value)
+
+
+def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(Misuse) as caught:
+        arguments(["--run-dir", str(tmp_path), "--config", str(tmp_path / "none.toml")])
+    assert "none.toml: no such file" in str(caught.value)
+
+
+def test_a_configuration_is_laid_over_and_ports_stay(tmp_path: Path) -> None:
+    given = tmp_path / "mine.toml"
+    given.write_text("[uplink]\nlinger_s = 33\nport = 1\n")
+    stage = Stage(arguments(["--run-dir", str(tmp_path / "run"), "--config", str(given)]))
+    for part in (stage.link, *stage.wires.values()):
+        part.start()
+    try:
+        argv = [sys.executable, "-m", "agent.cli.main", "config", "get", "--config"]
+        shown = [
+            subprocess.run([*argv, str(stage.config), key], capture_output=True, text=True)
+            for key in ("uplink.linger_s", "uplink.port")
+        ]
+    finally:
+        stage.strike()
+    assert [found.stdout.strip() for found in shown] == ["33.0", str(stage.link.port)], shown

@@ -68,8 +68,8 @@ def test_another_key_does_not_open_it(tmp_path: Path) -> None:
     assert (tmp_path / KEY_FILE).stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("pem", [b"", b"no key", b"-----BEGIN PRIVATE KEY-----\nAAAA\n"])
-def test_a_key_that_is_none(pem: bytes) -> None:
+@pytest.mark.parametrize("pem", ["", "no key", "-----BEGIN PRIVATE KEY-----\nAAAA\n"])
+def test_a_key_that_is_none(pem: str) -> None:
     with pytest.raises(ValueError, match="Ed25519 private key in PEM"):
         Signer(VEHICLE, pem)
 

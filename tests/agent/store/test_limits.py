@@ -18,6 +18,7 @@ from agent.store import body
 from agent.store.inspect import query, verify
 from agent.store.limits import HOUR_MS, Limits
 from agent.store.outbox import Outbox
+from agent.store.rawrow import intact
 from agent.store.reader import OutboxReader
 from agent.store.rows import Change, Range, RowHead
 from agent.store.thinning import kept
@@ -147,7 +148,7 @@ def test_packed_rows_stand_for_all_numbers(seqs: set[int], behind: int) -> None:
     span = (3, max(seqs) + behind)
     rows = body.packed(HISTORY, 1, "e", BOOT, span, content)
     assert [unit for row in rows for unit in body.units(row)] == content
-    assert all(body.intact(HISTORY, row) for row in rows)
+    assert all(intact(HISTORY, row) for row in rows)
     reached = span[0] - 1
     for row in rows:
         assert row.first == reached + 1

@@ -104,15 +104,18 @@ def test_header_says_runs_boots_drops_and_blobs() -> None:
         ],
         rows,
         drops,
+        thinned=(Drop(StorageClass.HISTORY, EPOCH, 20, 90, 60, "thinned"),),
     )
     data = encode(payload)
     batch = batch_of(data)
-    assert list(batch.runs) == [10, 2, 3, 1, 0, 1]
-    assert list(batch.boot_runs) == [0, 2, 0, 1, 1, 1]
+    assert list(batch.runs) == [10, 2, 3, 2]
+    assert list(batch.boot_runs) == [0, 3, 1, 1]
     assert list(batch.boottime_delta_ms) == [5, -1, 2, -5]
     back = decode(data)
     assert flat(back) == flat(payload)
     assert list(back.drops) == drops
+    assert back.thinned == payload.thinned
+    assert decode(encode(payload, form="json")).thinned == payload.thinned
     assert list(back.offsets) == rows[:2]
 
 

@@ -34,6 +34,9 @@ class Rows:
     def drops(self) -> list[Drop]:
         return []
 
+    def thinned(self, epoch: str) -> list[Drop]:
+        return []
+
     def offsets(self) -> list[OffsetRow]:
         return []
 

@@ -121,9 +121,16 @@ def test_a_class_without_budget_waits() -> None:
 def test_a_batch_is_of_one_epoch_and_carries_its_drops() -> None:
     rows = [head(1, epoch=OTHER_EPOCH), head(1), head(11)]
     drops = [drop(21, 30), drop(1, 9, OTHER_EPOCH)]
-    batch = next_batch(Waiting(history=rows, drops=drops, waited_s=9), Link())
+    ahead = next_batch(Waiting(history=rows, drops=drops, waited_s=9), Link())
+    assert ahead is not None, "what does not go along goes ahead"
+    assert (ahead.epoch, ahead.heads, ahead.drops) == (EPOCH, (), (drops[0],))
+    batch = next_batch(Waiting(history=rows, drops=drops[1:], waited_s=9), Link())
     assert batch is not None
     assert (batch.epoch, batch.heads, batch.drops) == (OTHER_EPOCH, (rows[0],), (drops[1],))
+    many = [drop(i, i) for i in range(100, 999)]
+    ahead = next_batch(Waiting(history=rows[1:], drops=many, waited_s=9), Link())
+    assert ahead is not None
+    assert (ahead.heads, len(ahead.drops)) == ((), MAX_DROPS), "before any of the history"
     alone = next_batch(Waiting(drops=[drop(i, i) for i in range(1, 999)]), Link())
     assert alone is not None
     assert (alone.epoch, alone.heads, len(alone.drops)) == (EPOCH, (), MAX_DROPS)

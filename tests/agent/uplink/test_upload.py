@@ -72,6 +72,27 @@ def test_a_chunk_that_the_cloud_does_not_mention_is_asked_for() -> None:
     assert upload.next_chunk(65_536) == (0, 0)
 
 
+def test_a_far_end_that_always_wants_all_gets_it_seldom() -> None:
+    """It costs three times the file, then silence: minutes, hours, a day."""
+    size = 1_000_000
+    upload, now, sent, holds = Upload(SHA256, size, 2.0), 0.0, 0, []
+    while len(holds) < 8:
+        upload.needs(said((0, 244)))
+        blocks = upload.next_chunk(65_536)
+        assert blocks is not None
+        before = sent // size
+        upload.sent(blocks, (1, sent), now)
+        upload.under_way.clear()
+        sent += (blocks.last - blocks.first + 1) * BLOCK_BYTES
+        now += 0.1
+        if upload.held_until > now:
+            holds.append(round(upload.held_until - now, -1))
+            now = upload.held_until
+        assert before < 4 * len(holds) + 5
+    assert holds[:4] == [240.0, 960.0, 3840.0, 15360.0]
+    assert holds[5:] == [86_400.0] * 3
+
+
 def test_cuts_without_progress_hold_the_file_and_progress_frees_it() -> None:
     upload = Upload(SHA256, 200_000, 2.0)
     for cut in range(1, 5):

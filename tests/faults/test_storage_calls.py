@@ -1,0 +1,134 @@
+"""Every system call by which the outbox reaches its disk, each with every error that it may give.
+
+The agent is at work: it commits, empties its log, opens and closes. What fails once must cost
+nothing; what fails for some seconds must not cost a record.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.injection import command, injected, killed, outbox_files
+from tests.faults.test_damage import PAGE, backlog
+from tests.faults.world import World
+
+ERRORS = {
+    "pwrite64": ("EIO", "ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EINTR"),
+    "fdatasync": ("EIO", "ENOSPC", "EDQUOT", "EROFS"),
+    "fsync": ("EIO", "ENOSPC"),
+    "ftruncate": ("EIO", "ENOSPC", "EROFS"),
+    "openat": ("EIO", "EACCES", "EMFILE", "EROFS"),
+    "unlink": ("EIO", "EACCES", "EROFS"),
+    "pread64": ("EIO", "EINTR"),
+    "mmap": ("ENOMEM", "EACCES"),
+    "fcntl": ("EIO", "ENOLCK"),
+    "newfstatat": ("EIO", "EACCES"),
+    "statfs": ("EIO",),
+}
+WHAT = "each storage system call fails: once, then for some seconds"
+REFUSES = "nothing can be written"
+IDS = {"ENOSPC": "B4", "EDQUOT": "B6", "EFBIG": "B6", "EROFS": "B8"}
+SECONDS = 2.5
+
+
+def cases() -> list[object]:
+    found = []
+    for call, errors in ERRORS.items():
+        for error in errors:
+            mark = pytest.mark.fault(f"{IDS.get(error, 'B1')}.calls", f"{WHAT}: {error}")
+            found.append(pytest.param(call, error, marks=mark))
+    return found
+
+
+@pytest.mark.parametrize(("call", "error"), cases())
+def test_a_storage_call_fails(call: str, error: str, world: World) -> None:
+    world.configure(store="commit_interval_s = 0.05\n")
+    world.dial()
+    world.start()
+    feeder = world.feed(rate=200)
+    feeder.tell("pad 800")
+    world.accepts(100)
+    mark, tried = world.mark(), 0
+    for when in ("when=1", "when=2", "when=3", "when=1+"):
+        with world.failing(f"{call}:error={error}:{when}") as log:
+            deadline = time.monotonic() + SECONDS
+            once = when != "when=1+"
+            while time.monotonic() < deadline and not (once and injected(log)):
+                threading.Event().wait(0.05)
+            tried += injected(log)
+        healed_at = time.monotonic()
+        world.accepts(100)
+    world.until(world.salvaged, "all that was damaged is looked through", 60)
+    world.figures["injected"] = tried
+    found = world.settle(healed_at=healed_at, within_s=90)
+    if error not in ("ENOSPC", "EDQUOT", "EFBIG") and (call, error) != ("pread64", "EIO"):
+        assert found.dropped == 0, "nothing was full, and all of it could be read"
+    assert "Traceback" not in world.log()
+    # One alarm each time that it refuses, not one a try.
+    assert len(world.alarms(REFUSES, mark)) <= 6
+
+
+LIVES = 8
+MOVES = ("rename", "unlink", "openat", "fsync", "pwrite64")
+
+
+@pytest.mark.fault("B7.kills", "kill -9 at each storage call while a damaged database is replaced")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("call", MOVES)
+def test_killed_while_a_damaged_file_is_replaced(call: str, world: World) -> None:
+    """Each life finds a damaged file and ends at its first call, the next at its second, ..."""
+    backlog(world, 120)
+    world.stop()
+    rng, kills, nth = random.Random(call), 0, 1
+    log = world.directory / "strace.log"
+    for _ in range(LIVES):
+        overwrite(world.state_dir / "outbox.db", rng)
+        log.unlink(missing_ok=True)
+        mark = world.mark()
+        world.spawn(
+            *command(f"{call}:signal=KILL:when={nth}", files=aside(world.state_dir), log=log)
+        )
+        world.until(
+            lambda mark=mark: killed(log) or "recording for" in world.log(mark),
+            "it is killed, or it records",
+        )
+        if killed(log):
+            kills, nth = kills + 1, nth + 1
+        else:
+            nth = 1
+            # strace stands before it. A log that is left would hide what is overwritten next.
+            os.kill(world.pid, signal.SIGTERM)
+        world.ends()
+    assert kills >= 2
+    world.figures["runs"] = kills
+    began = time.monotonic()
+    world.start()
+    world.accepts(20)
+    world.until(world.salvaged, "all that was damaged is looked through", 60)
+    world.settle(healed_at=began, within_s=90)
+
+
+def overwrite(path: Path, rng: random.Random) -> None:
+    """Some of every second page, and of the table of tables."""
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        for page in range(2, path.stat().st_size // PAGE, 2):
+            file.seek(page * PAGE)
+            file.write(rng.randbytes(64))
+        if path.stat().st_size:
+            file.seek(100)
+            file.write(rng.randbytes(32))
+
+
+def aside(state_dir: Path) -> list[Path]:
+    """All that a replacement touches."""
+    names = [f"outbox.corrupt-{n}.db{suffix}" for n in (1, 2, 3) for suffix in ("", "-wal", "-shm")]
+    return [*outbox_files(state_dir), *(state_dir / name for name in names)]
