@@ -163,3 +163,21 @@ def test_a_bare_environment(world: World) -> None:
     assert not world.alarms("")
     open_to_all = [p.name for p in world.state_dir.iterdir() if p.stat().st_mode & 0o002]
     assert not open_to_all, "nobody else may write what the agent keeps"
+
+
+@pytest.mark.fault("H7", "the journal dies, D-Bus and the supervisor's socket lead nowhere")
+def test_nobody_listens(world: World) -> None:
+    """What is not logged cannot be judged by the log: the feeder's numbers must all arrive."""
+    nowhere = str(world.directory / "gone.sock")
+    world.env = {"NOTIFY_SOCKET": nowhere, "DBUS_SESSION_BUS_ADDRESS": f"unix:path={nowhere}"}
+    world.dial()
+    journal = f'exec "$@" > >(exec cat >> {world.log_file}) 2>&1'
+    world.start("bash", "-c", journal, "bash")
+    world.feed(rate=200)
+    world.accepts(50)
+    (cat,) = world._children()
+    os.kill(cat, signal.SIGKILL)
+    emitted = world.feeders["count"].emitted()
+    world.until(lambda: world.delivered() > emitted + 400, "it goes on", 60)
+    assert world.settle(healed_at=time.monotonic()).dropped == 0
+    world.stop()
