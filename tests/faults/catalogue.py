@@ -28,6 +28,8 @@ NOT_INJECTED = {
 TITLES = {
     "A3": "kill -9 of agent, drivers, broker and cloud end again and again, under load",
     "B5": "no room: for a byte, filled by somebody else, for a file (inodes); alarms still flow",
+    "B1.calls": "each storage system call fails, once, then for seconds: EIO, EINTR ...",
+    "B6.calls": "each storage system call fails, once, then for seconds: EDQUOT, EFBIG",
     "B12": "files of the database are deleted or replaced, open or not",
     "C6": "TLS with a wrong clock: the right alarm, healed by GNSS, every check is made",
     "F7": "uploads: cut, killed, twice, flipped; the copy harmed, the far end's needs a lie",
