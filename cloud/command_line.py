@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloud import command_keys, command_replies, command_token
+from cloud import broker_options, command_keys, command_replies, command_token
 from cloud.batch import is_vehicle
 from cloud.command_files import Files, NotHere
 from cloud.command_keys import KeyUnusable
@@ -32,7 +32,7 @@ STEP_S = 0.2
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     try:
         return int(options.verb(options))
     except (KeyUnusable, LedgerUnusable, NoBroker, NotHere, ReplyForged, ValueError) as error:
@@ -40,6 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INVALID
     except KeyboardInterrupt:
         return 130
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """With the reply key behind an equals sign: one of 64 keys begins with a hyphen."""
+    found: list[str] = []
+    for argument in arguments:
+        if found and found[-1] == "--reply-key":
+            found[-1] += f"={argument}"
+        else:
+            found.append(argument)
+    return found
 
 
 def _keys(options: argparse.Namespace) -> int:
@@ -75,6 +86,7 @@ def _command(options: argparse.Namespace) -> int:
     cid, token = command_token.sign(order, key, kid, counter, now_s=now_s)
     client_id = f"brain-cloud-{os.getpid()}-{cid[-6:]}"
     broker = Broker(options.broker, options.port, options.prefix, client_id)
+    broker = broker_options.secured(broker, options)
     with Sender(broker, order.vehicle, token, now_s + order.life_s) as sender:
         if replies is None:
             sender.step(STEP_S)
@@ -177,6 +189,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--wait", type=float, default=60.0, metavar="S", help="for the reply")
     command.add_argument("--first", action="store_true", help="a change on trial is enough")
     command.add_argument("--no-wait", action="store_true", help="send it and end")
+    broker_options.add(command)
     command.set_defaults(verb=_command)
     return parser
 

@@ -54,6 +54,11 @@ class Process:
         """Whether it runs."""
         return self._child is not None and self._child.poll() is None
 
+    @property
+    def pid(self) -> int | None:
+        """Of the child that was started last; None before the first."""
+        return None if self._child is None else self._child.pid
+
     def kill(self) -> None:
         """SIGKILL, and wait."""
         if self._child is not None:

@@ -149,3 +149,12 @@ def test_errors_are_one_line(tmp_path: Path, argv: tuple[str, ...], said: str) -
     )
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stderr.count("\n") == 1 and said in done.stderr
+
+
+def test_a_reply_key_may_begin_with_a_hyphen(tmp_path: Path) -> None:
+    command_keys.make(tmp_path / "ops")
+    done = program(
+        *("command", "bus-1", "status", "--key", str(tmp_path / "ops.key"), "--purpose", "a test"),
+        *("--ledger", str(tmp_path / "none.db"), "--reply-key", "-" + "A" * 42),
+    )
+    assert done.returncode == 2 and "there is no ledger" in done.stderr

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,50 @@ def test_a_bit_flips_in_each_page(clean: bool, world: World) -> None:
         world.accepts(15)
     world.figures["runs"] = lives
     judged(world, time.monotonic())
+
+
+@pytest.mark.fault("B9", "a bit flips in a page of the database, each page in turn")
+def test_a_page_of_rows_cannot_be_read(world: World) -> None:
+    """The rest is salvaged; what was on it is in a drop, to the record."""
+    backlog(world, 300)
+    world.stop()
+    path = world.state_dir / "outbox.db"
+    with closing(sqlite3.connect(path)) as db:
+        bodies = db.execute("SELECT body FROM history ORDER BY id").fetchall()
+    (body,) = bodies[len(bodies) // 2]
+    at = path.read_bytes().index(body[-40:])
+    flip(path, at - at % PAGE)
+    world.dial()
+    began = time.monotonic()
+    world.start()
+    judged(world, began)
+    assert world.figures["dropped"], "a row of that page was delivered"
+
+
+@pytest.mark.fault("B9", "a bit flips in a page of the database, each page in turn")
+def test_rows_that_hold_what_others_held(world: World) -> None:
+    """A write that went to the wrong place: each row is a good one, but for its checksum."""
+    backlog(world)
+    world.feeders["count"].tell("events 0")
+    world.accepts(200)
+    world.stop()
+    exchanged = 0
+    with closing(sqlite3.connect(world.state_dir / "outbox.db", isolation_level=None)) as db:
+        rows = db.execute("SELECT id, n, body FROM history WHERE n > 4 ORDER BY id").fetchall()
+        by_size: dict[int, list[tuple[int, bytes]]] = {}
+        for key, n, body in rows:
+            by_size.setdefault(n, []).append((key, body))
+        for same in by_size.values():
+            for one, other in zip(same[::2], same[1::2], strict=False):
+                db.execute("UPDATE history SET body = ? WHERE id = ?", (other[1], one[0]))
+                db.execute("UPDATE history SET body = ? WHERE id = ?", (one[1], other[0]))
+                exchanged += 1
+    assert exchanged, "no two rows have the same number of records"
+    world.dial()
+    began = time.monotonic()
+    world.start()
+    judged(world, began)
+    assert world.figures["dropped"], "what is not what was written is given up, with an account"
 
 
 def frames(path: Path) -> int:

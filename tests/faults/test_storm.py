@@ -27,7 +27,7 @@ from tests.faults.world import World
 
 KINDS = ("agent", "agent", "driver", "broker", "cloud")
 WHAT = "kill -9 of agent, drivers, broker and cloud end in random order, under load"
-WITHIN = "kill -9 within a commit that takes a second, life after life"
+WITHIN = "kill -9 of agent or cloud end within a commit that takes a second, life after life"
 BROKEN = "a driver's connection breaks before a commit, and the agent is killed or lives on"
 RATES = {"living": 400, "killed": 150}
 """Records a second of the driver that lives on and of the one that is killed."""
@@ -129,6 +129,25 @@ def test_killed_while_it_commits(world: World) -> None:
 @pytest.mark.timeout(600)
 def test_killed_within_many_commits(world: World) -> None:
     killed_while_it_commits(world, 30)
+
+
+@pytest.mark.fault("A3.1", WITHIN)
+def test_the_cloud_end_is_killed_within_a_commit(world: World) -> None:
+    """What it acknowledged before it was on its disk is lost then."""
+    log, wal = world.directory / "cloud.strace", world.ledger.with_name("ledger.db-wal")
+    world.dial()
+    world.start()
+    world.feed(rate=200)
+    for _ in range(5):
+        there = world.delivered()
+        world.until(lambda there=there: world.delivered() > there + 50, "some more are booked")
+        assert world.cloud.pid is not None
+        with failing(world.cloud.pid, "pwrite64:delay_enter=150000", files=[wal], log=log):
+            world.until(lambda: writes(log) >= 3, "it is in the midst of a commit")
+            world.cloud.kill()
+        world.cloud.start()
+    world.figures["runs"] = 5
+    assert world.settle(healed_at=time.monotonic()).dropped == 0
 
 
 @pytest.mark.fault("A3.2", "no driver is told `durable` before an fsync of the log", slice=True)
