@@ -257,11 +257,18 @@ class Transaction:
         self.changed = self.accounts_changed = True
 
     def _joinable(self, before: Drop, after: Drop) -> bool:
-        """Whether one account may span both: no queued record lies between them."""
+        """Whether one account may span both: no queued record lies between them.
+
+        Nor another account of the class: the far end takes what lies within another for told.
+        """
         if before.last + 1 == after.first:
             return True
         if after.reason == "refused":
             return False  # of one record: what was delivered between two is no part of it
+        between = Range(before.last + 1, after.first - 1)
+        told = self.books.accounts.overlapping(after.epoch, between)
+        if any(drop.storage_class is after.storage_class for _, drop in told):
+            return False
         epoch = self.state.epoch(after.epoch)
         if epoch is None or self.state.salvage is not None:
             return False

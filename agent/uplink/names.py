@@ -6,6 +6,7 @@ is TLS's to judge, so an old address, or a wrong one from a poisoned service, op
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 from typing import Any
@@ -28,7 +29,7 @@ class Names:
         """The addresses to try, in this order: the one that worked last, then families in turn.
 
         Where the name service has no answer in time, those of its last answer. Raises
-        socket.gaierror where there is none either.
+        OSError where there is none either, mostly socket.gaierror.
         """
         key = (host, port)
         asked = self._asked.pop(key, None) or _LookUp(host, port)
@@ -61,9 +62,8 @@ class _LookUp:
         self._host, self._port = host, port
         try:
             threading.Thread(target=self._run, name="uplink-names", daemon=True).start()
-        except RuntimeError as error:  # no thread is to be had: the same as no answer
-            reason = f"{error}: is a limit of tasks reached (ulimit -u, TasksMax=)?"
-            self.failure = socket.gaierror(socket.EAI_AGAIN, reason)
+        except RuntimeError as error:  # the limit of tasks is reached
+            self.failure = OSError(errno.EAGAIN, f"no thread for the name look-up: {error}")
             self._done.set()
 
     def wait(self, seconds: float) -> bool:

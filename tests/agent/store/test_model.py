@@ -212,6 +212,13 @@ class Books(RuleBasedStateMachine):
             assert newest == sorted(newest, reverse=True)
 
     @invariant()
+    def what_is_settled_is_told(self) -> None:
+        """Up to there no record and no account waits; the next number does, or was never given."""
+        waiting = self.queued() | {d.first for d in self.reader.drops()}
+        assert self.reader.settled(self.epoch) == min(waiting, default=len(self.records) + 1) - 1
+        assert self.reader.settled("f" * 32) == 0
+
+    @invariant()
     def what_is_gone_is_acknowledged_or_accounted(self) -> None:
         queued = self.queued()
         named = {s for d in self.reader.drops() for s in range(d.first, d.last + 1)}
