@@ -25,7 +25,7 @@ from tests.faults.injection import command, failpoint, killed
 from tests.faults.liar import PUBLISH, between, packet
 from tests.faults.orders import TOPIC, Orders, b64, path_of
 from tests.faults.test_configuration import rss_kb
-from tests.faults.world import World
+from tests.faults.world import VEHICLE, World
 
 HOSTILE = "hostile commands: bad signature, other vehicle, expired, replayed, huge: no effect"
 ONCE = "a command is killed between any two steps: done at most once, answered always"
@@ -334,10 +334,17 @@ def test_killed_at_each_call_of_the_journal(world: World, orders: Orders, call: 
 
 
 @pytest.mark.fault("I10", "a support archive is asked for and the agent dies: one file, whole")
-@pytest.mark.parametrize("point", ["agent.commands.outgoing:Outgoing._take", "agent.spool:_sync"])
-def test_an_archive_survives_a_kill(world: World, orders: Orders, point: str) -> None:
+@pytest.mark.parametrize(
+    ("point", "when"),
+    [
+        ("agent.spool:_sync", "after"),  # in the spool, without a record
+        ("agent.commands.outgoing:Outgoing._take", "after"),
+        ("agent.store.journal:Journal.finish", "before"),  # its record is on flash
+    ],
+)
+def test_an_archive_survives_a_kill(world: World, orders: Orders, point: str, when: str) -> None:
     world.dial()
-    world.env = failpoint(point, "after", 1)
+    world.env = failpoint(point, when, 1)
     world.spawn()
     world.until(lambda: (world.run_dir / "ingest.sock").exists(), "the door is open")
     world.feed()
@@ -355,7 +362,10 @@ def test_an_archive_survives_a_kill(world: World, orders: Orders, point: str) ->
         world.until(lambda: orders.files(), "the file is there", 60)
         (said, *more) = orders.replies()[cid]
         assert said["state"] == "done" and all(s["result"] == said["result"] for s in more)
-        assert orders.files() == {cid: said["result"]["file"]["sha256"]}
+        sha256 = said["result"]["file"]["sha256"]
+        assert orders.files() == {cid: sha256}
+        landed = world.ledger.with_name("ledger.db.files") / VEHICLE
+        assert [path.name for path in landed.iterdir()] == [sha256], "one archive, not two"
         assert world.settle(healed_at=began).dropped == 0
 
 
