@@ -16,6 +16,7 @@ from typing import Literal
 from agent.record import StorageClass
 
 MB = 1_000_000
+DAY_MS = 86_400_000
 
 Step = Literal["none", "previews_off", "slow", "newest", "alarms", "spent"]
 STEPS: tuple[Step, ...] = ("none", "previews_off", "slow", "newest", "alarms", "spent")
@@ -133,14 +134,17 @@ def budget_of(
             return Budget(_ALARMS_ONLY, "one", live_due=False, previews=False)
 
 
-def forecast_bytes(spent_bytes: int, utc_ms: int | None) -> int | None:
+def forecast_bytes(spent_bytes: int, since_ms: int, utc_ms: int | None) -> int | None:
     """What the month will have cost if it goes on like this; None while the clock is unknown.
 
-    Linear by the time of the month that is over, a day at least: the first hours say little.
+    `since_ms`: UTC at which this month was first counted. What was spent since then goes on at that
+    rate to the end of the month; it counts as that of a day at least: the first hours say little.
     """
-    if utc_ms is None:
+    if utc_ms is None or since_ms <= 0:
         return None
     now = datetime.fromtimestamp(utc_ms / 1000, UTC)
     days = calendar.monthrange(now.year, now.month)[1]
-    over = max(1.0, now.day - 1 + (now.hour * 3600 + now.minute * 60 + now.second) / 86_400)
-    return round(spent_bytes * days / over)
+    over_ms = utc_ms - datetime(now.year, now.month, 1, tzinfo=UTC).timestamp() * 1000
+    left_days = days - over_ms / DAY_MS
+    counted_days = max(1.0, min(utc_ms - since_ms, over_ms) / DAY_MS)
+    return round(spent_bytes * (1 + left_days / counted_days))

@@ -29,7 +29,7 @@ def spent(directory: Path, up: int, **budget: Any) -> Accounting:
 @pytest.mark.parametrize(
     ("nbytes", "code", "text"),
     [
-        (1_000_000, 0, "1.0 MB of 10.0 MB (10.5 % before reserve), forecast 2.2 MB"),
+        (1_000_000, 0, "1.0 MB of 10.0 MB (10.5 % before reserve), forecast 17.7 MB"),
         (9_100_000, 1, "the newest samples only"),
         (10_000_000, 1, "alarms only"),
     ],
