@@ -31,7 +31,7 @@ CONFIG = BudgetConfig(monthly_mb=100)
     [
         (0, "none"),
         (56.9, "none"),
-        (57, "previews_off"),
+        (75.9, "none"),
         (76, "slow"),
         (90.25, "newest"),
         (95, "alarms"),
@@ -80,7 +80,6 @@ def test_alarms_always_go_first(step: Step, since: float | None) -> None:
     ("step", "since", "priority", "rows"),
     [
         ("none", 0.0, Priority.LIVE, 10),
-        ("previews_off", 0.0, Priority.LIVE, 10),
         ("slow", 0.0, Priority.HISTORY, 40),  # backfill goes on, live waits its turn
         ("slow", 61.0, Priority.LIVE, 10),
         ("newest", 61.0, Priority.LIVE, 10),
@@ -107,19 +106,11 @@ def test_the_one_row_of_the_last_step_is_the_newest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "files", "previews"),
-    [
-        ("none", True, True),
-        ("previews_off", True, False),
-        ("slow", True, False),
-        ("newest", False, False),
-        ("alarms", False, False),
-        ("spent", False, False),
-    ],
+    ("step", "files"),
+    [("none", True), ("slow", True), ("newest", False), ("alarms", False), ("spent", False)],
 )
-def test_files_and_previews(step: Step, files: bool, previews: bool) -> None:
-    found = budget(step)
-    assert (found.allows(StorageClass.BULK), found.previews) == (files, previews)
+def test_files(step: Step, files: bool) -> None:
+    assert budget(step).allows(StorageClass.BULK) == files
     assert (chosen(step, Waiting(bulk=BULK), None) is not None) == files
 
 
