@@ -139,6 +139,7 @@ def test_no_hostile_command_has_an_effect(world: World, orders: Orders) -> None:
     world.start()
     world.feed()
     with orders.driver(), orders.broker() as send:
+        world.until(world.healthy, "the line is up")
         cid, seen = orders.dump()
         send(seen)
         world.until(lambda: orders.states(cid) == ["done"], "the good one is done", 60)
@@ -161,6 +162,7 @@ def test_no_hostile_command_has_an_effect(world: World, orders: Orders) -> None:
         answered = {state for said in orders.replies().values() for state in [said[-1]["state"]]}
         assert answered == {"done", "refused"}
         assert orders.effects() == 1 and list(orders.files()) == [cid]
+        world.until(lambda: orders.connected("raw"), "the driver is connected again", 60)
         last, message = orders.dump()
         send(message)
         world.until(lambda: orders.states(last) == ["done"], "nothing stands in its way", 90)
@@ -187,6 +189,7 @@ def test_a_million_commands(world: World, orders: Orders) -> None:
         world.feed()
         world.accepts(50)
         with orders.driver(), orders.broker() as send:
+            world.until(world.healthy, "the line is up")
             cid, seen = orders.dump()
             send(seen)
             world.until(lambda: orders.states(cid) == ["done"], "the good one is done", 60)
@@ -378,6 +381,7 @@ def test_a_change_that_cuts_the_line_is_taken_back(world: World, orders: Orders)
     world.feed()
     world.accepts(30)
     with orders.broker() as send:
+        world.until(world.healthy, "the line is up")
         claims = orders.claims("config.set", {"set": {"uplink.enabled": False}})
         send(orders.signed(json.dumps(claims).encode()))
         world.until(path_of(world).exists, "the change is written", 60)
@@ -454,8 +458,8 @@ def test_flash_harms_the_change(world: World, orders: Orders, harm: bytes) -> No
     world.start()
     world.feed()
     with orders.broker() as send:
-        message = orders.order("config.set", {"set": {"store.alarm_commit_ms": 45}})
-        send(message)
+        world.until(world.healthy, "the line is up")
+        send(orders.order("config.set", {"set": {"store.alarm_commit_ms": 45}}))
         world.until(lambda: "done" in str(orders.replies()), "it is confirmed", 90)
         world.kill()
         path_of(world).write_bytes(harm)
