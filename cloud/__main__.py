@@ -57,16 +57,15 @@ def _report(given: Sequence[str]) -> int:
 
 
 def _receive(given: Sequence[str], failpoint: Callable[[str], None]) -> int:
-    parser = _parser()
-    options = parser.parse_args(given)
+    options = _parser().parse_args(given)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    plain = Broker(options.broker, options.port, options.prefix, options.client_id)
     try:
-        broker = broker_options.secured(plain, options)
+        broker = broker_options.broker(options, options.client_id)
     except ValueError as error:
-        parser.error(str(error))
+        log.error("%s", error)
+        return 2
     with Ledger(options.ledger, failpoint=failpoint) as ledger:
         session = Session(broker, subscribed=_say_ready)
         files = FileStore(options.files or options.ledger.with_name(f"{options.ledger.name}.files"))
@@ -99,9 +98,6 @@ def _parser() -> argparse.ArgumentParser:
         description="Takes telemetry from an MQTT 5 broker, books it and acknowledges it. "
         "`python -m cloud report --ledger FILE` prints what was booked.",
     )
-    parser.add_argument("--broker", default="127.0.0.1", metavar="HOST", help="the broker")
-    parser.add_argument("--port", type=_port, default=1883, metavar="N", help="its port")
-    parser.add_argument("--prefix", type=_prefix, default="brain", help="what topics begin with")
     parser.add_argument("--ledger", type=Path, required=True, metavar="FILE", help="SQLite file")
     parser.add_argument(
         "--files", type=Path, metavar="DIR", help="where files go; FILE.files if not given"
@@ -117,18 +113,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--client-id", default="cloud", help="no other client may have it")
     broker_options.add(parser)
     return parser
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port (1 to 65535)")
-    return int(text)
-
-
-def _prefix(text: str) -> str:
-    if not text or text.startswith("$") or set(text) & set("+#\0") or not text.strip("/"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no topic prefix (no + or #, not empty)")
-    return text.strip("/")
 
 
 def _s3(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import sys
 import threading
 import time
@@ -23,7 +24,6 @@ from cloud.command_keys import KeyUnusable
 from cloud.command_sender import NoBroker, Sender
 from cloud.command_token import Order, ReplyForged
 from cloud.schema import LedgerUnusable
-from cloud.session import Broker
 
 DONE, FAILED, INVALID, NO_REPLY = 0, 1, 2, 3
 STEP_S = 0.2
@@ -79,14 +79,13 @@ def _command(options: argparse.Namespace) -> int:
         options.life,
     )
     kid = options.kid or options.key.stem
+    client_id = f"brain-cloud-{os.getpid()}-{secrets.token_hex(3)}"
+    broker = broker_options.broker(options, client_id)
     # What cannot be heard is not asked: the ledger is opened before anything is signed.
     replies = None if options.no_wait else command_replies.Replies(options.ledger, order.vehicle)
     counter = command_keys.next_counter(options.key.with_name(f"{options.issuer}.counter"))
     now_s = int(time.time())
     cid, token = command_token.sign(order, key, kid, counter, now_s=now_s)
-    client_id = f"brain-cloud-{os.getpid()}-{cid[-6:]}"
-    broker = Broker(options.broker, options.port, options.prefix, client_id)
-    broker = broker_options.secured(broker, options)
     with Sender(broker, order.vehicle, token, now_s + order.life_s) as sender:
         if replies is None:
             sender.step(STEP_S)
@@ -179,9 +178,6 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--role", default="operator")
     command.add_argument("--purpose", required=True, help="who asks and what for; it is logged")
     command.add_argument("--life", type=int, default=300, metavar="S", help="how long it is valid")
-    command.add_argument("--broker", default="127.0.0.1", metavar="HOST")
-    command.add_argument("--port", type=int, default=1883, metavar="N")
-    command.add_argument("--prefix", default="brain")
     command.add_argument("--ledger", type=Path, default=Path("ledger.db"), metavar="FILE")
     command.add_argument("--out", type=Path, metavar="FILE", help="copy the file it makes here")
     command.add_argument("--files", type=Path, metavar="DIR", help="LEDGER.files if not given")
