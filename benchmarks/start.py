@@ -64,10 +64,20 @@ def main() -> None:
             'schema = 1\n[vehicle]\nid = "bus-1"\n[uplink]\nport = 9\n'
             '[drivers.gnss]\ntype = "gnss_nmea0183"\nport = "/dev/absent"\n'
         )
+        keys = directory / "keys.toml"
+        line = ["-m", "cloud.command_line", "keys", str(directory / "ops")]
+        key = subprocess.run([sys.executable, *line], capture_output=True, text=True, check=True)
+        operator = '[commands.roles]\noperator = ["status"]\n'
+        keys.write_text(config.read_text() + operator + key.stdout)
         brain = [sys.executable, "-m", "agent.cli.main"]
-        where = ["--config", str(config), "--run-dir", name, "--state-dir", f"{name}/state"]
-        for what, verb in (("brain run", ["run"]), ("brain driver", ["driver", "gnss"])):
-            measured = [ready_after([*brain, *verb, *where], directory) for _ in range(RUNS)]
+        where = ["--run-dir", name, "--state-dir", f"{name}/state", "--config"]
+        for what, verb, file in (
+            ("brain run", ["run"], config),
+            ("run, commands", ["run"], keys),
+            ("brain driver", ["driver", "gnss"], config),
+        ):
+            argv = [*brain, *verb, *where, str(file)]
+            measured = [ready_after(argv, directory) for _ in range(RUNS)]
             seconds = statistics.median(m[0] for m in measured)
             megabytes = statistics.median(m[1] for m in measured)
             print(f"{what:15} to READY {seconds * 1000:16.0f} ms")

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from cloud import broker_options
 from cloud.files import FileStore
 from cloud.ledger import Ledger, ignore
 from cloud.receiver import Receiver
@@ -56,12 +57,17 @@ def _report(given: Sequence[str]) -> int:
 
 
 def _receive(given: Sequence[str], failpoint: Callable[[str], None]) -> int:
-    options = _parser().parse_args(given)
+    parser = _parser()
+    options = parser.parse_args(given)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    plain = Broker(options.broker, options.port, options.prefix, options.client_id)
+    try:
+        broker = broker_options.secured(plain, options)
+    except ValueError as error:
+        parser.error(str(error))
     with Ledger(options.ledger, failpoint=failpoint) as ledger:
-        broker = Broker(options.broker, options.port, options.prefix, options.client_id)
         session = Session(broker, subscribed=_say_ready)
         files = FileStore(options.files or options.ledger.with_name(f"{options.ledger.name}.files"))
         receiver = Receiver(
@@ -109,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--state", type=Path, metavar="FILE", help="JSON, written each second")
     parser.add_argument("--client-id", default="cloud", help="no other client may have it")
+    broker_options.add(parser)
     return parser
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloud import command_keys, command_replies, command_token
+from cloud import broker_options, command_keys, command_replies, command_token
 from cloud.batch import is_vehicle
 from cloud.command_files import Files, NotHere
 from cloud.command_keys import KeyUnusable
@@ -86,6 +86,7 @@ def _command(options: argparse.Namespace) -> int:
     cid, token = command_token.sign(order, key, kid, counter, now_s=now_s)
     client_id = f"brain-cloud-{os.getpid()}-{cid[-6:]}"
     broker = Broker(options.broker, options.port, options.prefix, client_id)
+    broker = broker_options.secured(broker, options)
     with Sender(broker, order.vehicle, token, now_s + order.life_s) as sender:
         if replies is None:
             sender.step(STEP_S)
@@ -188,6 +189,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--wait", type=float, default=60.0, metavar="S", help="for the reply")
     command.add_argument("--first", action="store_true", help="a change on trial is enough")
     command.add_argument("--no-wait", action="store_true", help="send it and end")
+    broker_options.add(command)
     command.set_defaults(verb=_command)
     return parser
 

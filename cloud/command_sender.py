@@ -45,6 +45,7 @@ class Sender:
             CallbackAPIVersion.VERSION2, client_id=broker.client_id, protocol=mqtt.MQTTv5
         )
         self._client.connect_timeout = ANSWER_S
+        broker.secure(self._client)
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message
         self._client.on_publish = self._on_publish

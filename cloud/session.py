@@ -11,10 +11,11 @@ from __future__ import annotations
 import logging
 import queue
 import random
+import ssl
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -50,6 +51,16 @@ class Broker:
     port: int
     prefix: str
     client_id: str
+    tls: ssl.SSLContext | None = None
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+    def secure(self, client: mqtt.Client) -> None:
+        """Let a client come in TLS and with a name, where that is wanted."""
+        if self.tls is not None:
+            client.tls_set_context(self.tls)
+        if self.username:
+            client.username_pw_set(self.username, self.password)
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -103,6 +114,7 @@ class Session:
             reconnect_on_failure=False,
         )
         client.connect_timeout = ANSWER_S
+        self._broker.secure(client)
         client.max_queued_messages_set(MAX_ACKS_QUEUED)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe

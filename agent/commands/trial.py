@@ -32,6 +32,7 @@ TRIAL_S = 600.0
 START_COSTS_S = 30.0
 NOTE_S = 15.0
 BACKUP = ".zz-remote.before"
+_SILENT = f"nothing was acknowledged within {TRIAL_S:.0f} s"
 
 Reload = Callable[[Callable[[Sequence[str], Sequence[str]], None]], None]
 """Ask for a reload; later told what is wrong with the configuration, nothing where it was taken,
@@ -113,6 +114,9 @@ class ConfigTrial:
                 self._end(Outcome("failed", "rolled_back", "not in force at a start"))
             else:
                 self._apply(self._row)
+        elif self._spent_s >= TRIAL_S:
+            # Now: whoever ends again at once would never come to a `tick`.
+            self._roll_back("rolled_back", _SILENT)
         else:
             self._applied = True
 
@@ -147,7 +151,7 @@ class ConfigTrial:
             return
         self._spent_s += elapsed_s
         if self._spent_s >= TRIAL_S:
-            self._roll_back("rolled_back", f"nothing was acknowledged within {TRIAL_S:.0f} s")
+            self._roll_back("rolled_back", _SILENT)
         elif now - self._noted_at >= NOTE_S:
             self._note()
 

@@ -172,7 +172,7 @@ class Courier:
     # --- what comes back -----------------------------------------------------------------------
 
     def confirmed(self, event: Confirmed, now: float) -> tuple[int, float] | None:
-        """The broker answered; (bytes, seconds that it took) where that was a chunk's way."""
+        """The broker answered; (bytes, when it was sent) where it has a chunk now."""
         message = (event.generation, event.mid)
         if self._asked.pop(message, None) is not None:
             topic = self._topics.of(StorageClass.BULK)
@@ -191,7 +191,7 @@ class Courier:
         if event.code < FAILURE:
             self._refusals.permitted(StorageClass.BULK, topic)
             upload.confirmed(chunk, now)
-            return chunk.nbytes, now - chunk.sent_at
+            return chunk.nbytes, chunk.sent_at
         upload.refused(chunk)
         if event.code == NOT_AUTHORIZED:
             self._forbidden(topic, now)

@@ -93,8 +93,8 @@ class Flight:
     (again). `confirmed_at`: since when the broker has it, None while it does not. `cuts`:
     connections in a row that were cut while the broker owed its confirmation. `strikes`: refusals
     that no other message can be blamed for.
-    `silences`: ack timeouts while acks for others came. `carried`: its bytes and those that were
-    under way before it when it was sent last.
+    `silences`: ack timeouts while acks for others came. `ahead`: bytes that were under way
+    before it when it was sent last.
     """
 
     number: int
@@ -109,7 +109,7 @@ class Flight:
     cuts: int = 0
     strikes: int = 0
     silences: int = 0
-    carried: int = 0
+    ahead: int = 0
     runs: list[Range] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -94,11 +94,16 @@ class Hearing:
         if flight is None:
             chunk = self._courier.confirmed(event, now)
             if chunk is not None:
-                self._despatch.portion.confirmed(*chunk)
+                nbytes, sent_at = chunk
+                rtt_s = self._dialler.rtt_s(event.generation)
+                self._despatch.portion.confirmed(nbytes, sent_at, now, rtt_s=rtt_s)
             return
         if flight.sent_at is not None:
-            took_s = now - flight.sent_at - self._dialler.rtt_s(event.generation)
-            self._despatch.portion.confirmed(flight.carried, took_s)
+            self._despatch.portion.confirmed(
+                *(len(flight.payload), flight.sent_at, now),
+                ahead=flight.ahead,
+                rtt_s=self._dialler.rtt_s(event.generation),
+            )
         self._sender.answered(event.code, now)
         self._refusals.confirmed(flight, event.code, now)
         if event.code >= FAILURE:

@@ -6,6 +6,7 @@ is TLS's to judge, so an old address, or a wrong one from a poisoned service, op
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 from typing import Any
@@ -28,7 +29,7 @@ class Names:
         """The addresses to try, in this order: the one that worked last, then families in turn.
 
         Where the name service has no answer in time, those of its last answer. Raises
-        socket.gaierror where there is none either.
+        OSError where there is none either, mostly socket.gaierror.
         """
         key = (host, port)
         asked = self._asked.pop(key, None) or _LookUp(host, port)
@@ -59,7 +60,11 @@ class _LookUp:
         self.failure: OSError | None = None
         self._done = threading.Event()
         self._host, self._port = host, port
-        threading.Thread(target=self._run, name="uplink-names", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name="uplink-names", daemon=True).start()
+        except RuntimeError as error:  # the limit of tasks is reached
+            self.failure = OSError(errno.EAGAIN, f"no thread for the name look-up: {error}")
+            self._done.set()
 
     def wait(self, seconds: float) -> bool:
         return self._done.wait(seconds)

@@ -12,9 +12,11 @@ FIRST_BYTES = 4 * 1024
 LEAST_BYTES = 2 * 1024
 """Below that the names in each message cost more than the patience is worth."""
 LARGEST_BYTES = 256 * 1024
-QUICK_S, SLOW_S = 1.0, 2.0
-"""What the broker has within 1 s may be followed by larger messages; where it took more than 2 s
-a message has what passes in 1 s. Two may be under way at once: an alarm waits 2 s behind them."""
+PORTION_S = 0.7
+"""A message has what passes in this. Two may be under way at once: an alarm waits 1.4 s behind
+them, and has 2 s and a round trip for all of its way."""
+QUICK_S = PORTION_S / 2
+"""What took less says little of the link, which may be much quicker: it is told by doubling."""
 
 
 class Portion:
@@ -22,16 +24,30 @@ class Portion:
 
     def __init__(self) -> None:
         self.nbytes = FIRST_BYTES
+        self._confirmed_at = float("-inf")
 
-    def confirmed(self, carried: int, took_s: float) -> None:
-        """The broker has a message, and so all that was under way when it was sent.
+    def confirmed(
+        self, nbytes: int, sent_at: float, now: float, *, ahead: int = 0, rtt_s: float = 0.0
+    ) -> None:
+        """The broker has a message of `nbytes`. Times are seconds of one monotonic clock.
 
-        `carried`: bytes of both. `took_s`: without the round trip, which tells nothing about what
-        the link carries.
+        `ahead`: bytes under way before it when it was sent; some had passed by then. `rtt_s`: the
+        round trip, which tells nothing about what the link carries.
         """
-        if took_s > SLOW_S:
-            self.nbytes = max(LEAST_BYTES, min(self.nbytes, int(carried / took_s)))
-        elif took_s <= QUICK_S and carried >= self.nbytes // 2:
+        alone_s = now - max(sent_at + rtt_s, self._confirmed_at)
+        # Confirmations may come in a bunch: then all that was under way tells more.
+        share_s = (now - sent_at - rtt_s) * nbytes / max(1, nbytes + ahead)
+        self._confirmed_at = now
+        self._took(nbytes, max(alone_s, share_s))
+
+    def _took(self, nbytes: int, took_s: float) -> None:
+        telling = nbytes >= self.nbytes // 2
+        slow = took_s > 2 * PORTION_S and nbytes >= LEAST_BYTES // 2
+        if took_s > QUICK_S and (telling or slow):
+            passes = int(nbytes / took_s * PORTION_S)
+            most = 2 * self.nbytes if telling else self.nbytes
+            self.nbytes = min(LARGEST_BYTES, max(LEAST_BYTES, min(most, passes)))
+        elif took_s <= QUICK_S and telling:
             self.nbytes = min(LARGEST_BYTES, self.nbytes * 2)
 
     def lost(self, nbytes: int) -> None:

@@ -180,6 +180,8 @@ class Uplink:
             self._dialler.start()
         try:
             while not self._stop.is_set():
+                if self._config.enabled and not self._dialler.alive:
+                    raise RuntimeError("the thread of the connection has ended")
                 self._beat()
                 self._hear(self._pause_s())
                 self._courier.bill(self._accounting.put)

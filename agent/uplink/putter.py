@@ -91,9 +91,13 @@ class Putter:
 
     def start(self, put: Put) -> None:
         """PUT a part; `finished` tells how it went. One at a time."""
-        if not self._thread.is_alive():
-            self._thread.start()
         self.current = put
+        try:
+            if not self._thread.is_alive():
+                self._thread.start()
+        except RuntimeError as error:  # the limit of tasks is reached; tried again with the next
+            self._results.put(Result(put, str(error)))
+            return
         self._jobs.put(put)
 
     def yields(self, now: float) -> None:

@@ -186,11 +186,10 @@ class Sender:
             self._dialler.probing(generation)
         elif not any(f.suspect for f in self._delivery.flights):
             self._probes = 0
-        ahead = sum(len(f.payload) for f in self._delivery.unconfirmed if f is not flight)
+        flight.ahead = sum(len(f.payload) for f in self._delivery.unconfirmed if f is not flight)
         mid = self._dialler.publish(generation, flight.topic, flight.payload)
         if mid is None:
             return False
-        flight.carried = ahead + len(flight.payload)
         self._handed(flight.cargo.priority, len(flight.topic) + len(flight.payload))
         self.sent_batches += 1
         self.sent_bytes += len(flight.payload)

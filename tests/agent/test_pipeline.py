@@ -227,3 +227,16 @@ def test_what_the_system_clock_said_at_the_start_is_written(tmp_path: Path) -> N
     rig.pipeline.stop(5)
     assert list(rig.outbox.offsets()) == [row]
     rig.outbox.close()
+
+
+def test_each_file_has_a_row_of_its_own(make: Callable[..., Rig]) -> None:
+    """The agent's files too: a row is acknowledged, or given up, as a whole."""
+    rig = make(interval_s=60.0)
+    for number in range(3):
+        rig.pipeline.state(Record("brain", number, {"n": number}, kind=Kind.FILE))
+        rig.pipeline.state(Record("brain", number, {"n": number}, kind=Kind.SAMPLE))
+    rig.until(lambda: rig.pipeline.counters[StorageClass.BULK].accepted == 3)
+    reader = OutboxReader(rig.directory)
+    heads = reader.oldest(StorageClass.BULK, None, 100)
+    reader.close()
+    assert [head.first == head.last for head in heads] == [True] * 3

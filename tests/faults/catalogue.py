@@ -23,15 +23,13 @@ IDS = (
 NOT_INJECTED = {
     "A6": "clips come with the cameras",
     "A13": "a hung kernel needs a watchdog chip: a bench does it, see docs/rig.md",
-    "G10": "name service: needs a resolver of its own; a failed look-up is tested with the uplink",
-    "G16": "acknowledged records are deleted: nothing is left to send again, by design",
-    "H4": "limits of tasks are systemd's; the units set none",
-    "H7": "udev and D-Bus are not used; a journal that is gone is B14",
 }
 
 TITLES = {
     "A3": "kill -9 of agent, drivers, broker and cloud end again and again, under load",
     "B5": "no room: for a byte, filled by somebody else, for a file (inodes); alarms still flow",
+    "B1.calls": "each storage system call fails, once, then for seconds: EIO, EINTR ...",
+    "B6.calls": "each storage system call fails, once, then for seconds: EDQUOT, EFBIG",
     "B12": "files of the database are deleted or replaced, open or not",
     "C6": "TLS with a wrong clock: the right alarm, healed by GNSS, every check is made",
     "F7": "uploads: cut, killed, twice, flipped; the copy harmed, the far end's needs a lie",
@@ -43,7 +41,9 @@ TITLES = {
     "G6.1": "what the CONNACK announces is kept: QoS, retain, packet size, number in flight",
     "G7": "poison: what the broker refuses or hangs up on is split, then given up with an account",
     "G8": "certificates that are no good, of the broker or our own: nothing is sent, one alarm",
+    "G10": "the name service fails, hangs, lies, or knows an IPv6 address that leads nowhere",
     "G15": "somebody with our name, or thrown out: one alarm, no ping-pong",
+    "H4": "no thread can be started: another way where there is one, else said and healed",
     "I6": "a change from afar that cuts the line, dies half-way or rots: the old one comes back",
     "I9": "hostile commands, 40 kinds and a million of them: no effect, telemetry flows on",
     "I10": "an order's agent is killed between any two steps: done at most once, answered always",

@@ -7,6 +7,7 @@ may answer in the other's place, cut, or hold back. Nothing set, it passes every
 from __future__ import annotations
 
 import contextlib
+import queue
 import socket
 import ssl
 import threading
@@ -88,12 +89,28 @@ class Line:
         self.v5 = True
         self.opened_at = time.monotonic()
         self.open = True
+        self._later: queue.Queue[tuple[float, bytes]] | None = None
         self._lock = threading.Lock()
 
-    def answer(self, raw: bytes) -> None:
-        """Say it to the agent, as if the broker did."""
-        with contextlib.suppress(OSError), self._lock:
-            self.agent.sendall(raw)
+    def answer(self, raw: bytes, delay_s: float = 0.0) -> None:
+        """Say it to the agent, as if the broker did; what is on its way stays in its order."""
+        with self._lock:
+            if delay_s and self._later is None:
+                self._later = queue.Queue()
+                threading.Thread(target=self._deliver, args=(self._later,), daemon=True).start()
+            if self._later is not None:
+                self._later.put((time.monotonic() + delay_s, raw))
+                return
+            with contextlib.suppress(OSError):
+                self.agent.sendall(raw)
+
+    def _deliver(self, later: queue.Queue[tuple[float, bytes]]) -> None:
+        pause = threading.Event()
+        with contextlib.suppress(OSError):
+            while self.open:
+                due, raw = later.get()
+                pause.wait(max(0.0, due - time.monotonic()))
+                self.agent.sendall(raw)
 
     def cut(self) -> None:
         """Close both ends."""
@@ -202,12 +219,8 @@ class Liar:
             for one in self._packets(line.broker, line, self.speaking, None):
                 rule = self.down
                 passed = one.raw if rule is None else rule(one, line)
-                if passed and self.delay_s:
-                    later = threading.Timer(self.delay_s, line.answer, (passed,))
-                    later.daemon = True
-                    later.start()
-                elif passed:
-                    line.answer(passed)
+                if passed:
+                    line.answer(passed, self.delay_s)
         line.cut()
 
     def _packets(

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from tests.books import accepted_in
-from tests.faults.liar import Liar, Line, Packet, between, packet, puback
+from tests.faults.liar import PUBLISH, Liar, Line, Packet, between, packet, puback
 from tests.faults.world import VEHICLE, World
 
 ACKS = f"brain/v1/{VEHICLE}/dn/acks".encode()
@@ -103,3 +103,31 @@ def test_acks_of_a_part_of_a_row(world: World, liar: Liar) -> None:
     began = time.monotonic()
     world.start()
     assert world.settle(healed_at=began).dropped == 0
+
+
+@pytest.mark.fault(
+    "G3", "acks are lost, then batches hold what arrived and what did not", slice=True
+)
+def test_known_and_new_in_one_batch(world: World, liar: Liar) -> None:
+    """The next life packs its rows anew; the far end books what is new and acknowledges all."""
+
+    def unheard(one: Packet, line: Line) -> bytes | None:
+        return None if one.type == PUBLISH and one.topic.endswith("dn/acks") else one.raw
+
+    world.dial()
+    world.start()
+    # Without events its numbers follow each other from row to row.
+    world.feed().tell("events 0")
+    world.until(lambda: world.delivered() >= 30, "30 records arrived")
+    liar.down = unheard
+    # A window full of batches, and no more.
+    before = world.delivered()
+    world.until(lambda: world.delivered() >= before + 20, "20 more, unknown to the agent")
+    world.offline()
+    world.accepts(100)
+    world.kill()
+    liar.down = None
+    began = time.monotonic()
+    world.start()
+    assert world.settle(healed_at=began).dropped == 0
+    assert "cannot be written" not in (world.directory / "cloud.log").read_text()

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tests.books import accepted_in
 from tests.faults.injection import first_injected_s, injected, outbox_files
 from tests.faults.world import World
 
@@ -131,10 +132,12 @@ def test_pages_cannot_be_read(world: World) -> None:
     world.offline()
     world.accepts(200)
     database = [world.state_dir / "outbox.db"]
+    epochs = set(accepted_in([world.log()]))
     with world.failing("pread64:error=EIO", files=database):
         world.dial()
         world.until(lambda: list(world.state_dir.glob("outbox.corrupt-*")), "it is moved aside")
         healed_at = time.monotonic()
     assert world.accepts(50) < 10
+    assert set(accepted_in([world.log()])) > epochs, "numbers go on in another epoch"
     world.until(world.salvaged, "all that was damaged is looked through", 60)
     world.settle(healed_at=healed_at)

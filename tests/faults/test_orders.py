@@ -25,7 +25,7 @@ from tests.faults.injection import command, failpoint, killed
 from tests.faults.liar import PUBLISH, between, packet
 from tests.faults.orders import TOPIC, Orders, b64, path_of
 from tests.faults.test_configuration import rss_kb
-from tests.faults.world import World
+from tests.faults.world import VEHICLE, World
 
 HOSTILE = "hostile commands: bad signature, other vehicle, expired, replayed, huge: no effect"
 ONCE = "a command is killed between any two steps: done at most once, answered always"
@@ -139,6 +139,7 @@ def test_no_hostile_command_has_an_effect(world: World, orders: Orders) -> None:
     world.start()
     world.feed()
     with orders.driver(), orders.broker() as send:
+        world.until(world.healthy, "the line is up")
         cid, seen = orders.dump()
         send(seen)
         world.until(lambda: orders.states(cid) == ["done"], "the good one is done", 60)
@@ -161,6 +162,7 @@ def test_no_hostile_command_has_an_effect(world: World, orders: Orders) -> None:
         answered = {state for said in orders.replies().values() for state in [said[-1]["state"]]}
         assert answered == {"done", "refused"}
         assert orders.effects() == 1 and list(orders.files()) == [cid]
+        world.until(lambda: orders.connected("raw"), "the driver is connected again", 60)
         last, message = orders.dump()
         send(message)
         world.until(lambda: orders.states(last) == ["done"], "nothing stands in its way", 90)
@@ -187,6 +189,7 @@ def test_a_million_commands(world: World, orders: Orders) -> None:
         world.feed()
         world.accepts(50)
         with orders.driver(), orders.broker() as send:
+            world.until(world.healthy, "the line is up")
             cid, seen = orders.dump()
             send(seen)
             world.until(lambda: orders.states(cid) == ["done"], "the good one is done", 60)
@@ -334,10 +337,17 @@ def test_killed_at_each_call_of_the_journal(world: World, orders: Orders, call: 
 
 
 @pytest.mark.fault("I10", "a support archive is asked for and the agent dies: one file, whole")
-@pytest.mark.parametrize("point", ["agent.commands.outgoing:Outgoing._take", "agent.spool:_sync"])
-def test_an_archive_survives_a_kill(world: World, orders: Orders, point: str) -> None:
+@pytest.mark.parametrize(
+    ("point", "when"),
+    [
+        ("agent.spool:_sync", "after"),  # in the spool, without a record
+        ("agent.commands.outgoing:Outgoing._take", "after"),
+        ("agent.store.journal:Journal.finish", "before"),  # its record is on flash
+    ],
+)
+def test_an_archive_survives_a_kill(world: World, orders: Orders, point: str, when: str) -> None:
     world.dial()
-    world.env = failpoint(point, "after", 1)
+    world.env = failpoint(point, when, 1)
     world.spawn()
     world.until(lambda: (world.run_dir / "ingest.sock").exists(), "the door is open")
     world.feed()
@@ -355,7 +365,10 @@ def test_an_archive_survives_a_kill(world: World, orders: Orders, point: str) ->
         world.until(lambda: orders.files(), "the file is there", 60)
         (said, *more) = orders.replies()[cid]
         assert said["state"] == "done" and all(s["result"] == said["result"] for s in more)
-        assert orders.files() == {cid: said["result"]["file"]["sha256"]}
+        sha256 = said["result"]["file"]["sha256"]
+        assert orders.files() == {cid: sha256}
+        landed = world.ledger.with_name("ledger.db.files") / VEHICLE
+        assert [path.name for path in landed.iterdir()] == [sha256], "one archive, not two"
         assert world.settle(healed_at=began).dropped == 0
 
 
@@ -368,6 +381,7 @@ def test_a_change_that_cuts_the_line_is_taken_back(world: World, orders: Orders)
     world.feed()
     world.accepts(30)
     with orders.broker() as send:
+        world.until(world.healthy, "the line is up")
         claims = orders.claims("config.set", {"set": {"uplink.enabled": False}})
         send(orders.signed(json.dumps(claims).encode()))
         world.until(path_of(world).exists, "the change is written", 60)
@@ -444,8 +458,8 @@ def test_flash_harms_the_change(world: World, orders: Orders, harm: bytes) -> No
     world.start()
     world.feed()
     with orders.broker() as send:
-        message = orders.order("config.set", {"set": {"store.alarm_commit_ms": 45}})
-        send(message)
+        world.until(world.healthy, "the line is up")
+        send(orders.order("config.set", {"set": {"store.alarm_commit_ms": 45}}))
         world.until(lambda: "done" in str(orders.replies()), "it is confirmed", 90)
         world.kill()
         path_of(world).write_bytes(harm)

@@ -7,11 +7,15 @@ import resource
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from simulator.processes import ask
 from tests.faults.brokers import begin
+from tests.faults.injection import failing, injected
 from tests.faults.liar import Liar
 from tests.faults.world import World
 
@@ -106,6 +110,48 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
+@pytest.mark.fault("H4", "no thread can be started when the line is cut: back all the same")
+def test_no_thread_left(world: World, liar: Liar) -> None:
+    """A look-up of the broker's name has a thread of its own; its last address needs none."""
+    begin(world)
+    with no_threads(world):
+        mark = world.mark()
+        liar.cut()
+        world.until(lambda: "uplink up" in world.log(mark), "back by the address it knows")
+        world.accepts(100)
+    heals(world)
+
+
+@pytest.mark.fault("H4", "no thread can be started for the first look-up: said, then healed")
+def test_no_thread_for_the_first_look_up(world: World) -> None:
+    world.start()
+    world.feed()
+    world.accepts(30)
+    with no_threads(world) as log:
+        world.dial()
+        said = "no thread for the name look-up"
+        world.until(lambda: said in str(ask(world.run_dir, "status")), "it is said")
+        tried = injected(log)
+        world.until(lambda: injected(log) > tried, "it tries again", 60)
+        world.accepts(100)
+    heals(world)
+
+
+@contextmanager
+def no_threads(world: World) -> Iterator[Path]:
+    """The agent cannot start any; yields the log of the system calls that failed."""
+    log = world.directory / "strace.log"
+    with failing(world.pid, "clone,clone3:error=EAGAIN", files=(), log=log):
+        yield log
+    assert injected(log)
+
+
+def heals(world: World) -> None:
+    world.settle(healed_at=time.monotonic())
+    assert not world.alarms("")
+    assert "Traceback" not in world.log()
+
+
 @pytest.mark.fault("H6", "no HOME, locale C, umask 0, no temporary folder: it starts", slice=True)
 def test_a_bare_environment(world: World) -> None:
     world.env = {"LC_ALL": "C", "LANG": "C", "TMPDIR": "/nowhere"}
@@ -117,3 +163,21 @@ def test_a_bare_environment(world: World) -> None:
     assert not world.alarms("")
     open_to_all = [p.name for p in world.state_dir.iterdir() if p.stat().st_mode & 0o002]
     assert not open_to_all, "nobody else may write what the agent keeps"
+
+
+@pytest.mark.fault("H7", "the journal dies, D-Bus and the supervisor's socket lead nowhere")
+def test_nobody_listens(world: World) -> None:
+    """What is not logged cannot be judged by the log: the feeder's numbers must all arrive."""
+    nowhere = str(world.directory / "gone.sock")
+    world.env = {"NOTIFY_SOCKET": nowhere, "DBUS_SESSION_BUS_ADDRESS": f"unix:path={nowhere}"}
+    world.dial()
+    journal = f'exec "$@" > >(exec cat >> {world.log_file}) 2>&1'
+    world.start("bash", "-c", journal, "bash")
+    world.feed(rate=200)
+    world.accepts(50)
+    (cat,) = world._children()
+    os.kill(cat, signal.SIGKILL)
+    emitted = world.feeders["count"].emitted()
+    world.until(lambda: world.delivered() > emitted + 400, "it goes on", 60)
+    assert world.settle(healed_at=time.monotonic()).dropped == 0
+    world.stop()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.authority import Authority, Pair, server
+from tests.faults.brokers import begin
 from tests.faults.liar import Liar, between
 from tests.faults.world import CHECKOUT, World
 
@@ -109,6 +112,40 @@ def test_a_vehicle_not_to_be_trusted(world: World, ours: Authority) -> None:
         use(ours.issue("bus-4021"))
         world.settle(healed_at=time.monotonic())
         assert len(world.alarms("")) == 1
+
+
+@pytest.mark.fault(
+    "G8", "the certificate is renewed while the old one is valid: file by file, without a restart"
+)
+def test_renewed_in_time(world: World, ours: Authority) -> None:
+    mine = Pair(world.directory / "vehicle.crt", world.directory / "vehicle.key")
+    old, new = ours.issue("bus-4021"), ours.issue("bus-4021")
+    shutil.copy(old.cert, mine.cert)
+    shutil.copy(old.key, mine.key)
+    files = {"cert_file": str(mine.cert), "key_file": str(mine.key)}
+    with trusting(world, ours, **files) as liar:
+        liar.context = server(ours.issue("localhost"), clients=ours.cert)
+        begin(world)
+        first = serial(liar)
+        shutil.copy(new.cert, mine.cert)
+        delivered = world.delivered()
+        world.until(lambda: world.delivered() > delivered + 30, "what is connected goes on")
+        liar.cut()
+        # A certificate without its key: nobody is asked to trust it.
+        world.until(lambda: world.alarms("uplink.cert_file, uplink.key_file"), "it is said")
+        shutil.copy(new.key, mine.key)
+        world.settle(healed_at=time.monotonic())
+        assert serial(liar) != first, "the new one is used"
+        assert len(world.alarms("")) == 1
+
+
+def serial(liar: Liar) -> str:
+    """Of the certificate that the vehicle showed last."""
+    sock = liar.lines[-1].agent
+    assert isinstance(sock, ssl.SSLSocket)
+    shown = sock.getpeercert()
+    assert shown is not None
+    return str(shown["serialNumber"])
 
 
 @pytest.mark.fault(

@@ -186,3 +186,12 @@ def test_what_it_leaves_in_openssl_disturbs_nobody() -> None:
         "import sys; assert 'cryptography' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_an_error_of_openssl_is_no_yes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EVP_DigestVerify says 1, 0, or less than 0 where it could not tell."""
+    of = OpenSsl()
+    public, signature = of.public(PRIVATE), of.sign(PRIVATE, b"m")
+    for said in (-2, -1, 0, 2):
+        monkeypatch.setattr(of._of, "EVP_DigestVerify", lambda *_, said=said: said)
+        assert not of.verify(public, signature, b"m")

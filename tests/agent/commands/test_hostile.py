@@ -17,9 +17,10 @@ import pytest
 from command_rig import TOPIC, Vehicle
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from signing import CLIPS, NOW_S, OLD, OPS, STRANGER, VEHICLE, b64, cid
+from signing import CLIPS, NOW_S, OLD, OPS, STRANGER, TRUST, VEHICLE, Pen, b64, cid
 
 from agent.commands import token
+from agent.commands.gate import Trust
 from agent.commands.refusal import Refused
 
 
@@ -422,3 +423,41 @@ def test_any_signed_bytes_are_refused_or_claims(head: bytes, body: bytes) -> Non
     for message in (OPS.sign(body), OPS.sign(body, head)):
         with pytest.raises(Refused):
             token.verify(message, {OPS.kid: OPS.key()})
+
+
+def test_without_a_clock_time_does_not_go_back_either(vehicle: Vehicle) -> None:
+    """What was signed and accepted at a known time proves how late it is."""
+    late = OPS.command("read", exp=NOW_S + 60)
+    vehicle.utc_s = NOW_S + 510
+    vehicle.send(OPS.command("read", iat=NOW_S + 500, nbf=NOW_S + 500, exp=NOW_S + 900))
+    vehicle.utc_s = None
+    vehicle.send(late)
+    vehicle.send(OPS.command("read", exp=NOW_S + 60))
+    vehicle.send(OPS.command("read", exp=NOW_S + 600))
+    assert len(vehicle.ran()) == 2
+    assert vehicle.refused() == {"replayed": 1, "expired": 1}
+
+
+def test_keys_are_exchanged_without_a_gap(vehicle: Vehicle) -> None:
+    """Both count for a while, with one counter; then the old one is revoked, under its own name."""
+    fresh = Pen("ops-2", "ops", "operator")
+    roles = TRUST.roles
+
+    def trust(**keys: token.Key) -> None:
+        named = {kid.replace("_", "-"): key for kid, key in keys.items()}
+        vehicle.commander.trust_now(Trust(named, roles), TOPIC)
+
+    trust(ops_1=OPS.key(), ops_2=fresh.key())
+    old, new, unsent = OPS.command(), fresh.command(), OPS.command()
+    vehicle.send(new)
+    vehicle.send(old)  # signed before the new one: the counter is the issuer's, not the key's
+    vehicle.send(unsent)
+    assert len(vehicle.ran()) == 2
+    trust(ops_1=OPS.key(revoked=True), ops_2=fresh.key())
+    vehicle.send(OPS.command())
+    vehicle.send(fresh.command())
+    trust(ops_2=fresh.key())
+    vehicle.send(OPS.command())
+    vehicle.send(fresh.command())
+    assert len(vehicle.ran()) == 4
+    assert vehicle.refused() == {"replayed": 1, "revoked_key": 1, "unknown_key": 1}

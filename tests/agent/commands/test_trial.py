@@ -150,6 +150,18 @@ def test_a_crash_loop_ends_by_itself(tmp_path: Path) -> None:
     assert life.codes == ["rolled_back"] and life.text() == ""
 
 
+def test_so_does_one_that_is_over_before_anything_is_done(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    life.set(uplink__enabled=False)
+    for _ in range(25):
+        life.end()
+        life = Life(tmp_path)
+        if life.codes:
+            break
+    assert life.codes == ["rolled_back"] and life.text() == ""
+    assert life.reloads == [""], "this life has read the other one"
+
+
 @pytest.mark.parametrize("point", ["trial", "written"])
 def test_killed_while_it_is_applied(tmp_path: Path, point: str) -> None:
     life = Life(tmp_path, die=point)

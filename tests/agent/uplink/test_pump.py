@@ -20,9 +20,11 @@ from uplink_rig import (
     running,
     sample,
     samples,
+    until,
 )
 
 from agent.store.reader import OutboxReader
+from agent.uplink.session import Session
 
 pytestmark = [pytest.mark.mosquitto, needs_mosquitto]
 
@@ -299,3 +301,18 @@ def test_a_silent_far_end_costs_no_processor_time(tmp_path: Path, broker: Broker
 
         box.until(looked_150_times, "a second and a half passes")
         assert seen[-1] - seen[0] < 30
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_without_the_thread_of_the_connection_it_beats_no_more(
+    tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the watchdog ends the process, and its next life is connected."""
+
+    def defective(self: Session) -> None:
+        raise RuntimeError("a defect")
+
+    with running(tmp_path, broker) as (box, _):
+        monkeypatch.setattr(Session, "open", defective)
+        broker.kill()
+        until(lambda: not box.uplink.alive(), "it has ended")
