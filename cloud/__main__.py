@@ -100,8 +100,12 @@ def _parser() -> argparse.ArgumentParser:
         "`python -m cloud report --ledger FILE` prints what was booked.",
     )
     parser.add_argument("--broker", default="127.0.0.1", metavar="HOST", help="the broker")
-    parser.add_argument("--port", type=_port, default=1883, metavar="N", help="its port")
-    parser.add_argument("--prefix", type=_prefix, default="brain", help="what topics begin with")
+    parser.add_argument(
+        "--port", type=broker_options.port, default=1883, metavar="N", help="its port"
+    )
+    parser.add_argument(
+        "--prefix", type=broker_options.prefix, default="brain", help="what topics begin with"
+    )
     parser.add_argument("--ledger", type=Path, required=True, metavar="FILE", help="SQLite file")
     parser.add_argument(
         "--files", type=Path, metavar="DIR", help="where files go; FILE.files if not given"
@@ -117,18 +121,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--client-id", default="cloud", help="no other client may have it")
     broker_options.add(parser)
     return parser
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port (1 to 65535)")
-    return int(text)
-
-
-def _prefix(text: str) -> str:
-    if not text or text.startswith("$") or set(text) & set("+#\0") or not text.strip("/"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no topic prefix (no + or #, not empty)")
-    return text.strip("/")
 
 
 def _s3(text: str) -> str:

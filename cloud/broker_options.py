@@ -24,6 +24,20 @@ def add(parser: argparse.ArgumentParser) -> None:
     tls.add_argument("--password-file", type=Path, metavar="FILE", help="its first line counts")
 
 
+def port(text: str) -> int:
+    """A TCP port of a command line. Raises ArgumentTypeError."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (1 to 65535)")
+    return int(text)
+
+
+def prefix(text: str) -> str:
+    """What topics begin with. Raises ArgumentTypeError."""
+    if not text or text.startswith("$") or set(text) & set("+#\0") or not text.strip("/"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no topic prefix (no + or #, not empty)")
+    return text.strip("/")
+
+
 def secured(broker: Broker, options: argparse.Namespace) -> Broker:
     """`broker` with what the options say. Raises ValueError, which names the option."""
     if (options.cert_file is None) != (options.key_file is None):

@@ -155,7 +155,7 @@ def test_operations_and_refusals_from_end_to_end(fleet: Fleet) -> None:
     assert code == 0, said
     code, said = fleet.give("bundle", key="clips", role="clips")
     assert (code, said["state"], said["code"]) == (1, "refused", "role")
-    code, said = fleet.give("shell", "--arg", "line=id")
+    code, said = fleet.give("shell", "--unchecked", "--arg", "line=id")
     assert (code, said["code"]) == (1, "unknown_operation")
     code, said = fleet.give("dump", "--arg", "source=fms", "--arg", "seconds=5")
     assert (code, said["state"]) == (1, "failed")
@@ -204,8 +204,6 @@ def test_a_support_archive_reaches_the_cloud_without_a_secret(fleet: Fleet) -> N
     for name, content in parts.items():
         assert CANARY.encode() not in content, name
     fleet.until(fleet.settled, "the box has forgotten it")
-    code, said = fleet.give("status", "--out", str(fleet.directory / "nothing"))
-    assert code == 2, "status makes no file"
 
 
 @contextlib.contextmanager
