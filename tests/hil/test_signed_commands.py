@@ -268,13 +268,13 @@ def test_a_setting_is_changed_on_trial_and_stays(fleet: Fleet) -> None:
     # With the two above as many as an issuer may give at once.
     for key, value, why in (
         ("uplink.broker", "evil.example", "cannot be set from afar"),
-        ("uplink.ca_file", "x.pem", "cannot be set from afar"),
+        ("store.quota_mb.history", "1", "it cannot be tried without a restart"),
         ("vehicle.id", "bus-2", "cannot be set from afar"),
         ("commands.keys.x.key", "A" * 43, "cannot be set from afar"),
         ("drivers.gnss.port", "/dev/mem", "paths and references"),
         ("drivers.gnss.address", "evil.example:2947", "cannot be set from afar"),
         ("store.commit_interval_s", "9999", "expected a number"),
-        ("store.commit_intervall_s", "1", "unknown key"),
+        ("budget.monthly_mbb", "1", "unknown key"),
     ):
         code, said = fleet.give("config.set", "--set", f"{key}={value}")
         assert code == 1 and said["state"] in ("refused", "failed"), said
