@@ -62,6 +62,7 @@ def verify(directory: Path) -> list[str]:
     """Everything that is wrong with the file, in words; empty where all is in order."""
     found: list[str] = []
     with closing(_open(directory)) as db:
+        db.execute("BEGIN")  # while the agent writes, all that follows is of one moment
         for (line,) in db.execute("PRAGMA quick_check(20)"):
             if line != "ok":
                 found.append(f"SQLite: {line}")

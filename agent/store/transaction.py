@@ -23,7 +23,7 @@ from agent.store.eviction import PAGE_BYTES, keep_limits, make_room
 from agent.store.intervals import IntervalSet
 from agent.store.limits import Limits
 from agent.store.rawrow import RawRow, checksum, row_id, sound
-from agent.store.rows import Change, Done, Drop, RowHead
+from agent.store.rows import Change, Done, Drop, Range, RowHead
 from agent.store.schema import Damaged
 from agent.store.shedding import fit
 from agent.store.state import Epoch, State
@@ -238,9 +238,16 @@ class Transaction:
         self.changed = self.accounts_changed = True
 
     def _joinable(self, before: Drop, after: Drop) -> bool:
-        """Whether one account may span both: no queued record lies between them."""
+        """Whether one account may span both: no queued record lies between them.
+
+        Nor another account of the class: the far end takes what lies within another for told.
+        """
         if before.last + 1 == after.first:
             return True
+        between = Range(before.last + 1, after.first - 1)
+        told = self.books.accounts.overlapping(after.epoch, between)
+        if any(drop.storage_class is after.storage_class for _, drop in told):
+            return False
         epoch = self.state.epoch(after.epoch)
         if epoch is None or self.state.salvage is not None:
             return False

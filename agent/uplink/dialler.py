@@ -159,6 +159,7 @@ class Dialler:
                     version = 4
                     continue
                 version = 5
+                self._takeovers.refused()
                 self._say(str(e), e.why)
                 self._pause(str(e), busy=e.why is Why.BUSY)
                 continue

@@ -145,6 +145,10 @@ class Takeovers:
             self._bare += 1
         return self._bare >= BARE_CUTS
 
+    def refused(self) -> None:
+        """There was no connection: a broker that goes up and down, not one that serves another."""
+        self._bare = 0
+
 
 SEGMENTS: tuple[int | None, ...] = (None, 1_100, 500)
 """Bytes in a TCP segment: the kernel's choice, then what passes tunnels and any IPv4 at all."""

@@ -55,7 +55,7 @@ def sizes(pid: int) -> tuple[int, int, int]:
 
 
 @pytest.mark.fault("H5", "hours of records in two minutes, with outages: nothing grows")
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1200)
 def test_a_long_run_compressed(world: World) -> None:
     world.dial()
     world.start()
@@ -67,7 +67,7 @@ def test_a_long_run_compressed(world: World) -> None:
         world.accepts(n // 2, 90)
         world.dial()
         feeder.tell("rate 0")
-        world.until(lambda: not world._outstanding(), "all is delivered", 90)
+        world.until(lambda: not world._outstanding(), "all is delivered", 180)
         feeder.tell("rate 500")
 
     for _ in range(2):

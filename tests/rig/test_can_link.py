@@ -71,7 +71,9 @@ def test_down_at_the_start(rig: Rig, can: Can) -> None:
 def test_absent_at_the_start(rig: Rig, can: Can) -> None:
     script = (
         "import time; from drivers.fms_j1939.driver import *; began = time.monotonic()\n"
-        "try: FmsJ1939(FmsConfig(channel='{}', interface='socketcan')).run(None)\n"
+        "from pathlib import Path; from types import SimpleNamespace\n"
+        "ctx = SimpleNamespace(workdir=Path('/tmp'))\n"
+        "try: FmsJ1939(FmsConfig(channel='{}', interface='socketcan')).run(ctx)\n"
         "except DeviceUnavailable as error: print(time.monotonic() - began, error)"
     )
     for channel, why in (("can0", "CAN interface can0 is not there"), ("lo", "lo is no CAN inter")):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_samples import BOOT, assert_balanced, delivered, open_outbox, record, settle
 
@@ -122,6 +122,7 @@ def test_a_torn_mark_is_the_one_before(tmp_path: Path) -> None:
     outbox._lock.release()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_mark_or_none(raw: bytes) -> None:
     import tempfile

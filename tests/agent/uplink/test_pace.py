@@ -162,6 +162,14 @@ def test_a_second_client_where_nobody_states_it(
     assert found == suspected
 
 
+def test_a_broker_that_is_away_in_between_serves_no_second_client() -> None:
+    takeovers = Takeovers()
+    for _ in range(9):
+        assert not takeovers.cut(held_s=1, by_peer=True, owed=0)
+        assert not takeovers.cut(held_s=1, by_peer=True, owed=0)
+        takeovers.refused()
+
+
 def test_segments_shrink_where_connecting_works_and_sending_stalls() -> None:
     segments = Segments()
     assert segments.limit(0.0) is None
