@@ -101,6 +101,22 @@ def test_killed_at_each_step(point: str, op: str, tmp_path: Path) -> None:
         assert ran[first] == (0 if point in ("intended", "before-effect") else 1)
 
 
+@pytest.mark.parametrize("point", ["intended", "before-effect"])
+@pytest.mark.parametrize(
+    ("later", "code"), [(("--utc", "2501"), "expired"), (("--revoked",), "revoked_key")]
+)
+def test_killed_and_its_time_or_its_key_is_over_at_the_next_start(
+    tmp_path: Path, point: str, later: tuple[str, ...], code: str
+) -> None:
+    cid, message = command(1, "again")
+    assert not life(tmp_path, [message], "--die", point)
+    assert life(tmp_path, [message], *later)
+    assert effects(tmp_path)[cid] == 0
+    assert {(r["state"], r["code"]) for r in answers(tmp_path)[cid]} == {("unknown", code)}
+    assert life(tmp_path, [message]), "nor when the key is trusted again, or the clock goes back"
+    assert effects(tmp_path)[cid] == 0
+
+
 def test_killed_at_random_again_and_again(tmp_path: Path) -> None:
     rng = random.Random(5)
     commands = [command(number, "once") for number in range(1, 9)]
