@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from agent.config_arbitration import contradictions, unknown_sources
+from agent.config_budget import BudgetSection
 from agent.config_budget_steps import budget_problems
 from agent.config_command_keys import command_problems
 from agent.config_commands import Commands
@@ -122,8 +123,8 @@ def load(
         heading = config.arbitration.heading
         problems += contradictions(tree, heading.moving_kmh, heading.standing_kmh)
         loaded.notes += unknown_sources(tree, sections)
-        problems += budget_problems(tree, config.budget)
-    problems += command_problems(tree, _commands(tree, config))
+    problems += budget_problems(tree, _own(tree, "budget", BudgetSection))
+    problems += command_problems(tree, _own(tree, "commands", Commands))
     _check_profile(loaded)
     _check_secrets(loaded, os.environ if environ is None else environ)
     order = {str(path): at for at, path in enumerate(tree.files)}
@@ -133,14 +134,15 @@ def load(
     return loaded
 
 
-def _commands(tree: Tree, config: Config | None) -> Commands:
-    """Section [commands], also where another section is wrong; empty where it is wrong itself."""
-    if config is not None:
-        return config.commands
+_Own = TypeVar("_Own", bound=BaseModel)
+
+
+def _own(tree: Tree, name: str, model: type[_Own]) -> _Own:
+    """A section, also where another one is wrong; its defaults where it is wrong itself."""
     try:
-        return Commands.model_validate(tree.values.get("commands", {}))
+        return model.model_validate(tree.values.get(name, {}))
     except ValidationError:
-        return Commands()
+        return model()
 
 
 @cache

@@ -83,8 +83,11 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, where: str, said: str
 def test_each_wrong_value_is_said_with_its_fix(tmp_path: Path) -> None:
     """A wrong key hides neither a wrong role nor what is wrong elsewhere."""
     text = ROLES + key("a", text="abc", role="opertor") + "[store]\nquta_mb = 1\n"
+    text += "[budget]\nalarms_percent = 20\n"
     problems = {p.key: p for p in load(write(tmp_path, text)).problems}
-    assert problems.keys() == {"commands.keys.a.key", "commands.keys.a.role", "store.quta_mb"}
+    assert problems.keys() == {"commands.keys.a.key", "commands.keys.a.role"} | {
+        *("store.quta_mb", "budget.alarms_percent")
+    }
     assert 'got "abc", expected' in problems["commands.keys.a.key"].text
     assert "brain-cloud keys NAME;" in problems["commands.keys.a.key"].suggestion
     assert problems["commands.keys.a.role"].suggestion == 'did you mean "operator"?'

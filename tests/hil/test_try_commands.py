@@ -18,7 +18,7 @@ KEYS = """
 brain-cloud keys demo >commands.toml
 printf '[commands.roles]\\noperator = ["status", "bundle"]\\n' >>commands.toml
 """
-SIMULATE = "exec brain simulate --utc now --config commands.toml --port {port} --run-dir bus"
+SIMULATE = "brain simulate --utc now --config commands.toml --port {port} --run-dir bus"
 COMMAND = """
 brain-cloud command bus-4021 bundle --key demo.key --purpose "a first try" --port {port} \\
     --ledger bus/simulation/ledger.db --out bundle.tar.gz \\
@@ -41,13 +41,19 @@ def run(folder: Path, line: str) -> str:
 @contextmanager
 def simulated(folder: Path, port: int) -> Iterator[None]:
     with (folder / "out").open("wb") as out:
-        line = SIMULATE.format(port=port) + " --headless"
+        line = f"exec {SIMULATE.format(port=port)} --headless"
         process = subprocess.Popen(shell(line), cwd=folder, stdout=out, stderr=out)
         try:
             yield
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(DEADLINE_S)
+
+
+def test_the_lines_are_those_of_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+    for lines in (KEYS.strip(), SIMULATE.format(port=18830), COMMAND.format(port=18830).strip()):
+        assert lines in page
 
 
 def test_a_command_to_a_simulated_bus(run_dir: Path) -> None:
