@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from agent.alarms import Alarm, of
 from agent.clock import OffsetRow, boottime_ms
 from agent.driver_views import DriverViews
 from agent.ingest import Arrival, Inbound, Joined
@@ -26,6 +25,7 @@ from agent.processors.arbitrate import Arbiter
 from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
 from agent.record import CLASS_OF, Kind, Record, StorageClass
+from agent.refusing import Refusing
 from agent.signals import Catalogue
 from agent.store.outbox import Outbox
 from agent.store.rows import Change, Counters, Mark, OutboxFull, Range, RowHead
@@ -96,6 +96,7 @@ class Pipeline:
         self._salvaging = outbox.work_left()
         self.drivers = DriverViews()
         self.counters: Mapping[StorageClass, Counters] = outbox.counters()
+        self._refusal = Refusing()
         self.problem: str | None = None
         """Why commits fail just now, None where they work."""
         self.failure: BaseException | None = None
@@ -291,8 +292,7 @@ class Pipeline:
         try:
             done = self._outbox.commit(change)
         except OutboxFull as error:
-            if self.problem is None:
-                log.error("%s", error, extra=of(Alarm.OUTBOX_REFUSES))
+            self._refusal.told(error)
             self.problem = str(error)
             deadline = time.monotonic() + RETRY_S
             while not self._stop.is_set() and time.monotonic() < deadline:
@@ -302,7 +302,7 @@ class Pipeline:
                 self._settle_others(change)
             return False
         if self.problem is not None:
-            log.warning("the outbox accepts again")
+            self._refusal.over()
         self.problem = None
         if done.n:
             log.debug("on flash: epoch %s to %d", self._outbox.epoch, done.last)
