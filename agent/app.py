@@ -39,7 +39,7 @@ from agent.signals import Catalogue
 from agent.spool import Spool
 from agent.store.outbox import Outbox
 from agent.store.reader import OutboxReader
-from agent.store.rows import Range, RowHead
+from agent.store.rows import Loss, Range
 from agent.told import Told
 from agent.uplink.accounting import Accounting
 from agent.uplink.pump import Uplink
@@ -290,8 +290,8 @@ class Coordinator:
         self.pipeline.acknowledge(epoch, ranges)
         self._commanding.acked()
 
-    def _refuse(self, head: RowHead, reason: str) -> None:
-        self.pipeline.refuse(head, reason)
+    def _refuse(self, loss: Loss) -> None:
+        self.pipeline.refuse(loss)
 
 
 def serve(

@@ -31,10 +31,13 @@ class BudgetSection(BaseModel):
         int, Field(ge=0, le=50, description="Part of them kept for alarms and positions.")
     ] = 5
     previews_off_percent: Annotated[
-        int, Field(ge=1, le=100, description="Part of the rest after which previews stop.")
+        int,
+        Field(
+            ge=1, le=100, description="Reserved for previews of clips; without effect until then."
+        ),
     ] = 60
     slow_percent: Annotated[
-        int, Field(ge=1, le=100, description="Part after which samples wait and live is rare.")
+        int, Field(ge=1, le=100, description="Part of the rest after which samples wait.")
     ] = 80
     newest_percent: Annotated[
         int, Field(ge=1, le=100, description="Part after which only the newest samples go.")

@@ -28,7 +28,7 @@ from agent.record import CLASS_OF, Kind, Record, StorageClass
 from agent.refusing import Refusing
 from agent.signals import Catalogue
 from agent.store.outbox import Outbox
-from agent.store.rows import Change, Counters, Mark, OutboxFull, Range, RowHead
+from agent.store.rows import Change, Counters, Loss, Mark, OutboxFull, Range
 
 log = logging.getLogger("brain.pipeline")
 
@@ -80,10 +80,10 @@ class Pipeline:
         self._pending: list[Record] = []
         self._marks: dict[str, Mark] = {}
         self._acked: dict[str, list[Range]] = {}
-        self._refused: list[tuple[RowHead, str]] = []
+        self._refused: list[Loss] = []
         self._others = threading.Lock()
         self._acked_news: list[tuple[str, tuple[Range, ...]]] = []
-        self._refused_news: list[tuple[RowHead, str]] = []
+        self._refused_news: list[Loss] = []
         self._own: list[Record] = []
         self._due: float | None = None
         self._change: Change | None = None  # what is being committed
@@ -123,10 +123,10 @@ class Pipeline:
         with self._others:
             self._acked_news.append((epoch, tuple(ranges)))
 
-    def refuse(self, head: RowHead, reason: str) -> None:
-        """This row will never be delivered: drop it with an account. From any thread."""
+    def refuse(self, loss: Loss) -> None:
+        """This will never be delivered: drop it with an account. From any thread."""
         with self._others:
-            self._refused_news.append((head, reason))
+            self._refused_news.append(loss)
 
     def state(self, record: Record) -> None:
         """A record of the agent itself; it has no stream. From any thread."""

@@ -90,8 +90,8 @@ def uplink_settings(config: Config) -> UplinkConfig:
 
 
 def budget_settings(config: Config) -> BudgetConfig:
-    """Section [budget] as the uplink takes it."""
-    section = config.budget.model_dump(exclude={"unmetered"})
+    """Section [budget] as the uplink takes it: nothing makes previews yet, no step stops them."""
+    section = config.budget.model_dump(exclude={"unmetered", "previews_off_percent"})
     return BudgetConfig(**section, unmetered=tuple(config.budget.unmetered.interfaces))
 
 

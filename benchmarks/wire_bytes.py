@@ -171,7 +171,7 @@ def measure(folder: Path, *, tls: bool) -> None:
             lambda: OutboxReader(state),
             bus_record.group_of,
             acked=lambda epoch, ranges: done.append((epoch, ranges)),
-            refuse=lambda head, reason: None,
+            refuse=lambda loss: None,
             beat=lambda: None,
             catalogue=catalogue,
             accounting=counts,

@@ -57,16 +57,15 @@ def _report(given: Sequence[str]) -> int:
 
 
 def _receive(given: Sequence[str], failpoint: Callable[[str], None]) -> int:
-    parser = _parser()
-    options = parser.parse_args(given)
+    options = _parser().parse_args(given)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    plain = Broker(options.broker, options.port, options.prefix, options.client_id)
     try:
-        broker = broker_options.secured(plain, options)
+        broker = broker_options.broker(options, options.client_id)
     except ValueError as error:
-        parser.error(str(error))
+        log.error("%s", error)
+        return 2
     with Ledger(options.ledger, failpoint=failpoint) as ledger:
         session = Session(broker, subscribed=_say_ready)
         files = FileStore(options.files or options.ledger.with_name(f"{options.ledger.name}.files"))
@@ -98,13 +97,6 @@ def _parser() -> argparse.ArgumentParser:
         "python -m cloud",
         description="Takes telemetry from an MQTT 5 broker, books it and acknowledges it. "
         "`python -m cloud report --ledger FILE` prints what was booked.",
-    )
-    parser.add_argument("--broker", default="127.0.0.1", metavar="HOST", help="the broker")
-    parser.add_argument(
-        "--port", type=broker_options.port, default=1883, metavar="N", help="its port"
-    )
-    parser.add_argument(
-        "--prefix", type=broker_options.prefix, default="brain", help="what topics begin with"
     )
     parser.add_argument("--ledger", type=Path, required=True, metavar="FILE", help="SQLite file")
     parser.add_argument(

@@ -93,7 +93,8 @@ class Batch:
     """One decoded message. `runs` are the seq of `records`, ascending, coalesced.
 
     `thinned` says how many records were thinned away in ranges that are still to come: nothing of
-    it is accounted for yet, the exact drops follow.
+    it is accounted for yet, the exact drops follow. `settled`: up to this seq the vehicle has
+    nothing any more, 0 where it did not say.
     """
 
     vehicle: str
@@ -103,6 +104,7 @@ class Batch:
     records: Sequence[Record]
     runs: Sequence[Range]
     thinned: Sequence[Drop] = ()
+    settled: int = 0
 
 
 def is_vehicle(text: str) -> bool:
@@ -175,6 +177,12 @@ def check_drop(drop: Drop) -> Drop:
     if len(drop.reason) > MAX_PHRASE:
         raise ValueError(f"drops: a reason of {len(drop.reason)} characters, at most {MAX_PHRASE}")
     return drop
+
+
+def check_settled(seq: int) -> int:
+    if not 0 <= seq <= INT64_MAX:
+        raise ValueError(f"settled: {seq} is not a seq")
+    return seq
 
 
 def check_blob(blob: Blob) -> Blob:

@@ -7,9 +7,9 @@ no reply or file came in time. What came is printed as JSON, a line each.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
+import secrets
 import sys
 import threading
 import time
@@ -29,7 +29,6 @@ from cloud.command_keys import KeyUnusable
 from cloud.command_sender import NoBroker, Sender
 from cloud.command_token import Order, ReplyForged
 from cloud.schema import LedgerUnusable
-from cloud.session import Broker
 
 DONE, FAILED, INVALID, NO_REPLY = 0, 1, 2, 3
 STEP_S = 0.2
@@ -90,8 +89,8 @@ def _command(options: argparse.Namespace) -> int:
         wants_file = options.out is not None
         command_operations.check(order.operation, order.args, order.life_s, wants_file=wants_file)
     kid = command_options.word(options.kid or options.key.stem, "--kid")
-    plain = Broker(options.broker, options.port, options.prefix, "")
-    plain = broker_options.secured(plain, options)
+    client_id = f"brain-cloud-{os.getpid()}-{secrets.token_hex(3)}"
+    broker = broker_options.broker(options, client_id)
     reply_key = command_keys.public_key(options.reply_key) if options.reply_key else None
     # What is too large is found before a counter is used up, too.
     command_token.sign(order, key, kid, command_token.MAX_COUNTER, now_s=int(time.time()))
@@ -100,8 +99,6 @@ def _command(options: argparse.Namespace) -> int:
     counter = command_keys.next_counter(options.key.with_name(f"{options.issuer}.counter"))
     now_s = int(time.time())
     cid, token = command_token.sign(order, key, kid, counter, now_s=now_s)
-    client_id = f"brain-cloud-{os.getpid()}-{cid[-6:]}"
-    broker = dataclasses.replace(plain, client_id=client_id)
     with Sender(broker, order.vehicle, token, now_s + order.life_s) as sender:
         if replies is None or reply_key is None:
             sender.step(STEP_S)

@@ -121,22 +121,6 @@ def parser(description: str, *, keys: Verb, command: Verb) -> argparse.ArgumentP
         "--life", type=_seconds, default=300, metavar="S", help="seconds that it is valid (300)"
     )
     sent.add_argument(
-        "--broker", default="127.0.0.1", metavar="HOST", help="the vehicle's broker (127.0.0.1)"
-    )
-    sent.add_argument(
-        *("--port",),
-        type=broker_options.port,
-        default=1883,
-        metavar="N",
-        help="its port (1883); with TLS mostly 8883",
-    )
-    sent.add_argument(
-        *("--prefix",),
-        type=broker_options.prefix,
-        default="brain",
-        help="what topics begin with, uplink.prefix of the vehicle (brain)",
-    )
-    sent.add_argument(
         *("--ledger",),
         type=Path,
         default=Path("ledger.db"),

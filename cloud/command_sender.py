@@ -45,18 +45,19 @@ class Sender:
             CallbackAPIVersion.VERSION2, client_id=broker.client_id, protocol=mqtt.MQTTv5
         )
         self._client.connect_timeout = ANSWER_S
-        broker.secure(self._client)
         self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
         self._client.on_publish = self._on_publish
 
     def __enter__(self) -> Self:
         """Raises NoBroker."""
+        access = self._broker.access
         try:
+            access.apply(self._client)
             self._client.connect(self._broker.host, self._broker.port, keepalive=15)
         except (OSError, ValueError) as error:
-            what = getattr(error, "strerror", None) or error
-            raise NoBroker(f"broker {self._broker}: {what}") from error
+            raise NoBroker(f"broker {self._broker}: {access.explain(error)}") from error
         self._client.loop_start()
         try:
             said = self._events.get(timeout=ANSWER_S)
@@ -64,7 +65,8 @@ class Sender:
             said = "no answer"
         if said != "connected":
             self._client.loop_stop()
-            raise NoBroker(f"broker {self._broker}: {said}")
+            why = access.silence if said == "closed" else access.refused(said)
+            raise NoBroker(f"broker {self._broker}: {why}")
         return self
 
     def __exit__(
@@ -91,7 +93,7 @@ class Sender:
             return
         if event == "online":
             self._said_at = None
-        elif event not in ("connected", "offline"):
+        elif event not in ("connected", "closed"):
             raise NoBroker(f"broker {self._broker} refuses the command: {event}")
 
     # On paho's thread: they only put.
@@ -104,6 +106,9 @@ class Sender:
             return
         client.subscribe(self._status, qos=1)
         self._events.put("connected")
+
+    def _on_disconnect(self, *_: object) -> None:
+        self._events.put("closed")
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         try:

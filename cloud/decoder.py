@@ -35,6 +35,7 @@ from cloud.batch import (
     check_kind,
     check_name,
     check_offsets,
+    check_settled,
     check_vehicle,
     merged_boots,
 )
@@ -97,7 +98,8 @@ def _batch(message: pb.Batch, catalogues: Lookup) -> Batch:
         _blobs(message.blobs, n),
     )
     thinned = tuple(_drop(drop) for drop in message.thinned)
-    return Batch(vehicle, epoch, boots, drops, list(records), merged(runs), thinned)
+    settled = check_settled(message.settled)
+    return Batch(vehicle, epoch, boots, drops, list(records), merged(runs), thinned, settled)
 
 
 def _runs(pairs: Sequence[int], n: int) -> list[Range]:

@@ -32,6 +32,7 @@ from cloud.batch import (
     check_kind,
     check_name,
     check_offsets,
+    check_settled,
     check_text,
     check_vehicle,
     merged_boots,
@@ -70,6 +71,7 @@ class _Message(msgspec.Struct):
     boots: list[_Boot] = []
     drops: list[tuple[str, int, int, int, str]] = []
     thinned: list[tuple[str, int, int, int, str]] = []
+    settled: int = 0
     records: list[_Record] = []
 
 
@@ -105,6 +107,7 @@ def decode_json(payload: bytes) -> Batch:
         records,
         coalesced(record.seq for record in records),
         tuple(check_drop(Drop(*row)) for row in message.thinned),
+        check_settled(message.settled),
     )
 
 

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from cloud import schema
+from cloud.absent import Epoch, absent, note_settled
 from cloud.batch import Batch
 from cloud.boots import Dated, book_offsets
 from cloud.file_books import FileBooks, Key
@@ -39,12 +40,13 @@ class Outcome:
     """What one commit found: new records, and per vehicle those that had come before.
 
     A conflict is a record that came under a known identity with other content for the first time;
-    it counts as a duplicate too.
+    it counts as a duplicate too. `absent`: of epochs that were told of, what will never come.
     """
 
     records: int = 0
     duplicates: Counter[str] = field(default_factory=Counter)
     conflicts: Counter[str] = field(default_factory=Counter)
+    absent: dict[Epoch, list[Range]] = field(default_factory=dict)
 
 
 class Ledger:
@@ -119,6 +121,9 @@ class Ledger:
         note_thinned(self._db, batches)
         self.files.book(batches, intake.chunks)
         self._spans.book(batches)
+        for key in note_settled(self._db, batches):
+            if gone := absent(self._db, key, self._spans.of(*key)):
+                outcome.absent[key] = gone
         note_statuses(self._db, intake.statuses)
         keep(self._db, intake.catalogues)
         if intake.rejections:

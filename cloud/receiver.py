@@ -11,9 +11,10 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from cloud import topics
+from cloud.absent import Epoch
 from cloud.acks import about_catalogues, acknowledgements
 from cloud.assembly import Assembly, Waiting
 from cloud.chunk import Chunk
@@ -29,6 +30,7 @@ from cloud.intake import (
     Status,
     judge,
 )
+from cloud.intervals import Range
 from cloud.ledger import Ledger, ignore
 from cloud.s3 import Bucket
 
@@ -70,6 +72,7 @@ class Receiver:
         self._assembly = Assembly(files, ledger, publish, prefix, bucket)
         self._uncounted_acks = 0
         self._refused: set[str] = set()
+        self._absent: dict[Epoch, int] = {}
         self.write_error: str | None = None
 
     def run(self, stop: threading.Event, each: Callable[[], None]) -> None:
@@ -146,7 +149,7 @@ class Receiver:
 
     def _commit(self, intake: Intake) -> bool:
         try:
-            self._ledger.commit(intake)
+            outcome = self._ledger.commit(intake)
         except sqlite3.Error as error:
             if str(error) != self.write_error:
                 log.error(
@@ -159,7 +162,22 @@ class Receiver:
         if self.write_error is not None:
             log.info("the ledger is written again")
         self.write_error = None
+        self._say_absent(outcome.absent)
         return True
+
+    def _say_absent(self, found: Mapping[Epoch, Sequence[Range]]) -> None:
+        for key, gone in found.items():
+            n = sum(last - first + 1 for first, last in gone)
+            if self._absent.get(key) == n:
+                continue
+            if len(self._absent) < MAX_REFUSED:
+                self._absent[key] = n
+            log.error(
+                "%s: %d records of epoch %s, %d to %d, were acknowledged and are not in this "
+                "ledger: was it put back from an older copy, or is it another one? The vehicle has "
+                "deleted them; `python -m cloud report` lists them as absent",
+                *(key[0], n, key[1], gone[0].first, gone[-1].last),
+            )
 
     def _acknowledge(
         self,

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from cloud import schema
+from cloud.absent import absent
 from cloud.batch import Scalar
 from cloud.chunk import BLOCK_BYTES
 from cloud.intervals import IntervalSet
@@ -123,6 +124,7 @@ def _epoch(db: sqlite3.Connection, vehicle: str, epoch: str) -> dict[str, Any]:
         "last": spans[-1].last,
         "records": db.execute(f"SELECT count(*) FROM record {of_epoch}", key).fetchone()[0],
         "gaps": IntervalSet(spans).gaps(),
+        "absent": absent(db, key, IntervalSet(spans)),
         "dropped": sum(count for _, _, _, count, _ in drops),
         "dropped_but_delivered": by_both,
         "thinned_ahead": _thinned_ahead(db, key),

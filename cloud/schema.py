@@ -4,6 +4,7 @@ record    one row a record; its primary key is the record's identity and removes
 span      which seq of an epoch are accounted for, delivered or dropped, as disjoint intervals
 dropped   the drop accounts as the vehicle stated them, none contained in another
 thinned   what the vehicle said last of records thinned away in ranges that were still to come
+settled   up to which seq of an epoch the vehicle said that it has nothing any more
 conflict  records that came under an identity that was taken, with other content
 boot_offset  the UTC offsets of a vehicle's boots; `record.utc_ms` follows them
 vehicle   online or not (NULL: never said) and since when (UTC by this box), counts
@@ -60,6 +61,9 @@ CREATE TABLE IF NOT EXISTS catalogue(
 CREATE TABLE IF NOT EXISTS thinned(
   vehicle TEXT NOT NULL, epoch TEXT NOT NULL, class TEXT NOT NULL, first INTEGER NOT NULL,
   last INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY(vehicle, epoch, class)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS settled(
+  vehicle TEXT NOT NULL, epoch TEXT NOT NULL, upto INTEGER NOT NULL,
+  PRIMARY KEY(vehicle, epoch)) WITHOUT ROWID;
 """
 
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 import logging
 import queue
 import random
-import ssl
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import paho.mqtt.client as mqtt
@@ -25,6 +24,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from cloud import topics
+from cloud.broker_access import Access
 from cloud.intake import Received
 
 log = logging.getLogger("cloud")
@@ -51,16 +51,7 @@ class Broker:
     port: int
     prefix: str
     client_id: str
-    tls: ssl.SSLContext | None = None
-    username: str = ""
-    password: str = field(default="", repr=False)
-
-    def secure(self, client: mqtt.Client) -> None:
-        """Let a client come in TLS and with a name, where that is wanted."""
-        if self.tls is not None:
-            client.tls_set_context(self.tls)
-        if self.username:
-            client.username_pw_set(self.username, self.password)
+    access: Access
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -114,7 +105,6 @@ class Session:
             reconnect_on_failure=False,
         )
         client.connect_timeout = ANSWER_S
-        self._broker.secure(client)
         client.max_queued_messages_set(MAX_ACKS_QUEUED)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
@@ -194,7 +184,9 @@ class Session:
         properties.SessionExpiryInterval = SESSION_EXPIRY_S
         while not self._events.empty():
             self._events.get()
+        access = self._broker.access
         try:
+            access.apply(self._client)
             self._client.connect(
                 self._broker.host,
                 self._broker.port,
@@ -203,7 +195,7 @@ class Session:
                 properties=properties,
             )
         except (OSError, ValueError) as error:
-            raise LinkDown(f"{getattr(error, 'strerror', None) or error}") from None
+            raise LinkDown(access.explain(error)) from None
         self._client.loop_start()
         self._expect("connect", ANSWER_S)
         self._client.subscribe(topics.subscription(self._broker.prefix), qos=1)
@@ -222,10 +214,13 @@ class Session:
                 if not self._alive():
                     raise LinkDown("the network thread ended") from None
                 continue
+            if name == "disconnect" and event == "connect":
+                raise LinkDown(self._broker.access.silence)
             if name == "disconnect":
                 raise LinkDown(f"connection lost: {refusal}")
             if name == event and refusal is not None:
-                raise LinkDown(f"{event} refused: {refusal}")
+                why = self._broker.access.refused(refusal)
+                raise LinkDown(f"{event} refused: {why}")
             if name == event:
                 return
 

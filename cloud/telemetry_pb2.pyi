@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Batch(_message.Message):
-    __slots__ = ("vehicle", "epoch", "runs", "boots", "drops", "groups", "order", "boottime_delta_ms", "boot_runs", "blobs", "catalogue", "thinned")
+    __slots__ = ("vehicle", "epoch", "runs", "boots", "drops", "groups", "order", "boottime_delta_ms", "boot_runs", "blobs", "catalogue", "thinned", "settled")
     VEHICLE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     RUNS_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +20,7 @@ class Batch(_message.Message):
     BLOBS_FIELD_NUMBER: _ClassVar[int]
     CATALOGUE_FIELD_NUMBER: _ClassVar[int]
     THINNED_FIELD_NUMBER: _ClassVar[int]
+    SETTLED_FIELD_NUMBER: _ClassVar[int]
     vehicle: str
     epoch: bytes
     runs: _containers.RepeatedScalarFieldContainer[int]
@@ -32,7 +33,8 @@ class Batch(_message.Message):
     blobs: _containers.RepeatedCompositeFieldContainer[Blob]
     catalogue: bytes
     thinned: _containers.RepeatedCompositeFieldContainer[Drop]
-    def __init__(self, vehicle: _Optional[str] = ..., epoch: _Optional[bytes] = ..., runs: _Optional[_Iterable[int]] = ..., boots: _Optional[_Iterable[_Union[Boot, _Mapping[str, object]]]] = ..., drops: _Optional[_Iterable[_Union[Drop, _Mapping[str, object]]]] = ..., groups: _Optional[_Iterable[_Union[Group, _Mapping[str, object]]]] = ..., order: _Optional[_Iterable[int]] = ..., boottime_delta_ms: _Optional[_Iterable[int]] = ..., boot_runs: _Optional[_Iterable[int]] = ..., blobs: _Optional[_Iterable[_Union[Blob, _Mapping[str, object]]]] = ..., catalogue: _Optional[bytes] = ..., thinned: _Optional[_Iterable[_Union[Drop, _Mapping[str, object]]]] = ...) -> None: ...
+    settled: int
+    def __init__(self, vehicle: _Optional[str] = ..., epoch: _Optional[bytes] = ..., runs: _Optional[_Iterable[int]] = ..., boots: _Optional[_Iterable[_Union[Boot, _Mapping[str, object]]]] = ..., drops: _Optional[_Iterable[_Union[Drop, _Mapping[str, object]]]] = ..., groups: _Optional[_Iterable[_Union[Group, _Mapping[str, object]]]] = ..., order: _Optional[_Iterable[int]] = ..., boottime_delta_ms: _Optional[_Iterable[int]] = ..., boot_runs: _Optional[_Iterable[int]] = ..., blobs: _Optional[_Iterable[_Union[Blob, _Mapping[str, object]]]] = ..., catalogue: _Optional[bytes] = ..., thinned: _Optional[_Iterable[_Union[Drop, _Mapping[str, object]]]] = ..., settled: _Optional[int] = ...) -> None: ...
 
 class Catalogue(_message.Message):
     __slots__ = ("shapes",)

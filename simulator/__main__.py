@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from simulator.emission import NO_FAULTS, Emission
 from simulator.faults import WORLD, unjudged, world_faults
@@ -207,13 +208,14 @@ class Run:
             quiet = quiet + 1 if audit is not None and audit.get("queued") == 0 else 0
         # Status goes on being stated while we look: what counts is an audit with an empty queue.
         while True:
-            audit = self._audit()
+            audit = self._asked("audit")
             if audit.get("queued") == 0 or time.monotonic() > deadline:
                 return audit
 
-    def _audit(self) -> dict[str, object]:
+    def _asked(self, verb: str) -> dict[str, Any]:
+        """What a verb of the command line says, also once the vehicle has ended."""
         done = subprocess.run(
-            brain("audit", "--json", *self._stage.arguments),
+            brain(verb, "--json", *self._stage.arguments),
             capture_output=True,
             text=True,
             timeout=20,
@@ -222,11 +224,12 @@ class Run:
         try:
             return dict(json.loads(done.stdout))
         except ValueError:
-            raise StartFailed(f"brain audit --json failed: {done.stderr.strip()}") from None
+            raise StartFailed(f"brain {verb} --json failed: {done.stderr.strip()}") from None
 
     def _report(self, audit: dict[str, object]) -> dict[str, object]:
         s, stage = self._scenario, self._stage
         cloud = CloudLedger(stage.ledger_file)
+        up_bytes, down_bytes = stage.link.passed()
         about: dict[str, object] = {
             "seed": s.seed,
             "duration_s": round(self._now_s, 3),
@@ -235,8 +238,9 @@ class Run:
             "vehicle": s.vehicle,
             "quirks": list(s.quirks),
             "journey": self._journey.name if self._journey else None,
-            "wire_bytes": stage.link.bytes_up + stage.link.bytes_down,
-            "wire_bytes_up": stage.link.bytes_up,
+            "wire_bytes": up_bytes + down_bytes,
+            "wire_bytes_up": up_bytes,
+            "budget_bytes": _counted(self._asked("budget")),
             "digest": self._digest.hexdigest(),
         }
         if s.replay:
@@ -261,6 +265,12 @@ class Run:
         if s.report is not None:
             _write(s.report, report)
         return report
+
+
+def _counted(budget: Mapping[str, Any]) -> int:
+    """All that the vehicle counted on its way to the broker, whatever its clock said meanwhile."""
+    counts = [*budget["months"].values(), budget["undated"]]
+    return sum(count[way]["total"] for count in counts for way in ("metered", "unmetered"))
 
 
 def _write(path: Path, report: dict[str, object]) -> None:

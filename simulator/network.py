@@ -1,5 +1,8 @@
 """The metered link of the simulated vehicle: a TCP relay that counts bytes and can be cut.
 
+Counted is what a carrier bills: the IP packets of the vehicle's connections, both ways, as this
+end's kernel saw them (TCP_INFO): content with its repetitions, and a header for each segment.
+
 A cut is silent, as radio is: connections stay open at both ends and nothing passes, new ones are
 accepted by the kernel and never answered. When the link heals, what was open before is closed, for
 the carrier has forgotten it.
@@ -10,10 +13,17 @@ from __future__ import annotations
 import contextlib
 import selectors
 import socket
+import struct
 import threading
 
 _CHUNK = 65_536
 _MAX_BACKLOG = 1 << 20
+
+_INFO = struct.Struct("<8B24I4Q6I4Q2I2Q")
+"""The head of `struct tcp_info` (linux/tcp.h), as far as `tcpi_bytes_retrans`."""
+_OPTIONS, _RECEIVED, _SEGMENTS_OUT, _SEGMENTS_IN, _SENT = 5, 35, 36, 37, 48
+_HEADER_BYTES, _TIMESTAMP_BYTES = 40, 12
+"""IPv4 and TCP without options; with timestamps, which option bit 0 states, it is more."""
 
 
 class _Half:
@@ -34,13 +44,13 @@ class Link:
         self._listener = socket.create_server(("127.0.0.1", port), backlog=16)
         self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
-        self.bytes_up = 0
-        self.bytes_down = 0
+        self._counted = threading.Lock()
+        self._ended = (0, 0)
         self._cut = threading.Event()
         self._was_cut = False
         self._stop = threading.Event()
         self._halves: dict[int, _Half] = {}
-        self._up: set[int] = set()
+        self._vehicles: dict[int, socket.socket] = {}
         self._selector = selectors.DefaultSelector()
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
 
@@ -53,6 +63,15 @@ class Link:
         """Close everything."""
         self._stop.set()
         self._thread.join(2.0)
+
+    def passed(self) -> tuple[int, int]:
+        """Bytes of IP packets so far: (up, down), from any thread."""
+        with self._counted:
+            up, down = self._ended
+            for sock in self._vehicles.values():
+                more = _packets(sock)
+                up, down = up + more[0], down + more[1]
+            return up, down
 
     def cut(self, is_cut: bool) -> None:
         """Cut the link, or heal it."""
@@ -96,7 +115,8 @@ class Link:
             return
         halves = _Half(down), _Half(up)
         halves[0].peer, halves[1].peer = halves[1], halves[0]
-        self._up.add(down.fileno())
+        with self._counted:
+            self._vehicles[down.fileno()] = down
         for half in halves:
             half.sock.setblocking(False)
             half.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -112,10 +132,6 @@ class Link:
                 if not data:
                     self._close(half)
                     return
-                if half.sock.fileno() in self._up:
-                    self.bytes_up += len(data)
-                else:
-                    self.bytes_down += len(data)
                 half.peer.backlog += data
                 self._write(half.peer)
         except BlockingIOError:
@@ -141,5 +157,21 @@ class Link:
             if fd in self._halves:
                 self._selector.unregister(one.sock)
                 del self._halves[fd]
-                self._up.discard(fd)
-            one.sock.close()
+            with self._counted:
+                if self._vehicles.pop(fd, None) is not None:
+                    more = _packets(one.sock)
+                    self._ended = self._ended[0] + more[0], self._ended[1] + more[1]
+                one.sock.close()
+
+
+def _packets(sock: socket.socket) -> tuple[int, int]:
+    """What a vehicle's connection cost so far, seen from this end: (up, down)."""
+    try:
+        info = _INFO.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size))
+    except (OSError, struct.error):
+        return 0, 0
+    header = _HEADER_BYTES + (_TIMESTAMP_BYTES if info[_OPTIONS] & 1 else 0)
+    return (
+        info[_RECEIVED] + info[_SEGMENTS_IN] * header,
+        info[_SENT] + info[_SEGMENTS_OUT] * header,
+    )

@@ -86,7 +86,7 @@ def books(report: Mapping[str, object]) -> Sequence[str]:
         f" {report['duplicates_received']} (removed by number)"
     )
     lines.append(
-        f"on the metered link {report['wire_bytes']} bytes;"
+        f"on the metered link {report['wire_bytes']} bytes of IP packets, both ways;"
         f" wire to ledger p50 {latency['p50']} ms, p99 {latency['p99']} ms"
     )
     examples = report["examples"]

@@ -111,11 +111,12 @@ class Outbox:
 
         All of it may be done again with the change itself. Raises OutboxFull.
         """
-        for drop in change.drops:
-            self._alone(Change(drops=[drop]))
         for epoch, ranges in change.acked:
             for span in ranges:
                 self._acknowledge(epoch, span)
+        # What stays of a row that goes in part is written anew: the less the better.
+        for drop in change.drops:
+            self._alone(Change(drops=[drop]))
 
     def _acknowledge(self, epoch: str, span: Range) -> None:
         """In halves where even the deletion of so many rows finds no room in the log."""

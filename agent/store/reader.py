@@ -120,6 +120,10 @@ class OutboxReader:
             return []
         return [Drop(StorageClass.HISTORY, epoch, first, last, count, THINNED)]
 
+    def settled(self, epoch: str) -> int:
+        """Up to which seq of an epoch no record and no account waits; 0 where nobody knows."""
+        return self._small(lambda db, state: tables.settled(db, state, epoch))
+
     def offsets(self) -> list[OffsetRow]:
         """The table of UTC offsets."""
         return self._small(tables.offsets)

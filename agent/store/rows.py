@@ -104,12 +104,20 @@ class Drop:
     reason: str
 
 
+class Loss(NamedTuple):
+    """A row to give up, and why; `spans`: of these records alone, empty for all of them."""
+
+    head: RowHead
+    reason: str
+    spans: Sequence[Range] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What one transaction does.
 
     `marks` are written with the records. `acked`: (epoch, ranges) that the application confirmed.
-    `drops`: rows to give up, with the reason. `offsets`, `catalogue`: the whole table where it
+    `drops`: rows to give up, whole or in part. `offsets`, `catalogue`: the whole table where it
     changed, else None.
     """
 
@@ -117,7 +125,7 @@ class Change:
     boot: str = ""
     marks: Mapping[str, Mark] = field(default_factory=lambda: MappingProxyType({}))
     acked: Sequence[tuple[str, Sequence[Range]]] = ()
-    drops: Sequence[tuple[RowHead, str]] = ()
+    drops: Sequence[Loss] = ()
     offsets: Sequence[OffsetRow] | None = None
     catalogue: Mapping[str, bytes] | None = None
 

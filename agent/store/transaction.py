@@ -22,6 +22,7 @@ from agent.store.body import bodies
 from agent.store.eviction import PAGE_BYTES, keep_limits, make_room
 from agent.store.intervals import IntervalSet
 from agent.store.limits import Limits
+from agent.store.parting import part
 from agent.store.rawrow import RawRow, checksum, row_id, sound
 from agent.store.rows import Change, Done, Drop, Range, RowHead
 from agent.store.schema import Damaged
@@ -97,7 +98,7 @@ class Transaction:
     def apply(self, change: Change, refusals: int = 0, log_bytes: int = 0) -> Done:
         """Do all of a change. `refusals`: so often the disk had no room for it; see `fit`."""
         acknowledged = sum(acknowledge(self, epoch, ranges) for epoch, ranges in change.acked)
-        dropped = sum(self.give_up(head, reason) for head, reason in change.drops)
+        dropped = sum(self.give_up(*loss) for loss in change.drops)
         powered.elapse(self.state.powered, change.boot, self._boottime_ms)
         records: dict[StorageClass, list[Record]] = {}
         for record in change.records:
@@ -209,8 +210,8 @@ class Transaction:
         self.suspect = True
         return False
 
-    def give_up(self, head: RowHead, reason: str) -> int:
-        """Drop a row with an account; the records dropped, 0 where it is gone."""
+    def give_up(self, head: RowHead, reason: str, spans: Sequence[Range] = ()) -> int:
+        """Drop a row, or the records `spans` of it; the records dropped, 0 where it is gone."""
         epoch = self.state.epoch(head.epoch)
         if epoch is None:
             return 0
@@ -219,12 +220,30 @@ class Transaction:
         ).fetchone()
         if found is None or (found[2], found[4]) != (head.last, head.nbytes):
             return 0
-        return self.drop(head.storage_class, epoch, Head._make(found), reason)
+        return self.drop(head.storage_class, epoch, Head._make(found), reason, spans)
 
-    def drop(self, storage_class: StorageClass, epoch: Epoch, head: Head, reason: str) -> int:
-        """Drop a row with an account; the records dropped, 0 where its head cannot be right."""
+    def drop(
+        self,
+        storage_class: StorageClass,
+        epoch: Epoch,
+        head: Head,
+        reason: str,
+        spans: Sequence[Range] = (),
+    ) -> int:
+        """Drop a row with an account; the records dropped, 0 where its head cannot be right.
+
+        `spans`: only these records of it. What is acknowledged of it counts as acknowledged.
+        """
         if not self.sound(head, epoch):
             return 0
+        whole = Range(head.first, head.last)
+        acked = self.books.acked.get(epoch.index)
+        if spans or (acked and next(acked.gaps(*whole), None) != whole):
+            dropped = part(self, storage_class, epoch, head, reason, spans or [whole])
+            if dropped is not None:
+                return dropped
+            if spans:
+                reason = "damaged"
         self.delete(storage_class, head)
         self.state.tally(storage_class).dropped += head.n
         # Of what was thinned before, the far end has not heard either.
@@ -244,6 +263,8 @@ class Transaction:
         """
         if before.last + 1 == after.first:
             return True
+        if after.reason == "refused":
+            return False  # of one record: what was delivered between two is no part of it
         between = Range(before.last + 1, after.first - 1)
         told = self.books.accounts.overlapping(after.epoch, between)
         if any(drop.storage_class is after.storage_class for _, drop in told):

@@ -50,6 +50,7 @@ def payload_of(batch: pb.Batch, shapes: Shapes | None = None) -> Payload:
         drops=[_drop(batch.epoch.hex(), drop) for drop in batch.drops],
         groups=[batch.groups[position].name for position in batch.order],
         thinned=tuple(_drop(batch.epoch.hex(), drop) for drop in batch.thinned),
+        settled=batch.settled,
     )
 
 

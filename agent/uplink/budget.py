@@ -16,12 +16,12 @@ from typing import Literal
 from agent.record import StorageClass
 
 MB = 1_000_000
+DAY_MS = 86_400_000
 
-Step = Literal["none", "previews_off", "slow", "newest", "alarms", "spent"]
-STEPS: tuple[Step, ...] = ("none", "previews_off", "slow", "newest", "alarms", "spent")
+Step = Literal["none", "slow", "newest", "alarms", "spent"]
+STEPS: tuple[Step, ...] = ("none", "slow", "newest", "alarms", "spent")
 MEANING: Mapping[Step, str] = {
     "none": "everything is sent",
-    "previews_off": "no previews of clips",
     "slow": "samples wait longer for company, fewer live positions",
     "newest": "no backfill and no files: the newest samples only",
     "alarms": "alarms, and a position now and then",
@@ -41,7 +41,6 @@ class BudgetConfig:
 
     monthly_mb: int = 0
     reserve_percent: int = 5
-    previews_off_percent: int = 60
     slow_percent: int = 80
     newest_percent: int = 95
     alarms_percent: int = 100
@@ -61,7 +60,6 @@ class BudgetConfig:
         if not self.monthly_mb:
             return {}
         percent: Mapping[Step, int] = {
-            "previews_off": self.previews_off_percent,
             "slow": self.slow_percent,
             "newest": self.newest_percent,
             "alarms": self.alarms_percent,
@@ -84,14 +82,13 @@ class Budget:
 
     `history`: all of it, or only the newest rows, in one message, where `live_due`; or of those
     only one row. `live_due` False: nothing is sent out of its turn. `linger_s`: the least that
-    samples wait for company. `previews`: whether what a clip looks like may be sent.
+    samples wait for company.
     """
 
     left: Mapping[StorageClass, int | None]
     history: Literal["all", "newest", "one"] = "all"
     live_due: bool = True
     linger_s: float = 0.0
-    previews: bool = True
 
     def allows(self, storage_class: StorageClass) -> bool:
         """Whether the class may send at all. Alarms always may."""
@@ -121,26 +118,27 @@ def budget_of(
     match step:
         case "none":
             return UNLIMITED
-        case "previews_off":
-            return Budget({}, previews=False)
         case "slow":
-            return Budget({}, live_due=due(slow_s), linger_s=slow_s, previews=False)
+            return Budget({}, live_due=due(slow_s), linger_s=slow_s)
         case "newest":
-            return Budget(_NO_FILES, "newest", due(slow_s), slow_s, previews=False)
+            return Budget(_NO_FILES, "newest", due(slow_s), slow_s)
         case "alarms":
-            return Budget(_NO_FILES, "one", due(config.position_every_s), previews=False)
+            return Budget(_NO_FILES, "one", due(config.position_every_s))
         case "spent":
-            return Budget(_ALARMS_ONLY, "one", live_due=False, previews=False)
+            return Budget(_ALARMS_ONLY, "one", live_due=False)
 
 
-def forecast_bytes(spent_bytes: int, utc_ms: int | None) -> int | None:
+def forecast_bytes(spent_bytes: int, since_ms: int, utc_ms: int | None) -> int | None:
     """What the month will have cost if it goes on like this; None while the clock is unknown.
 
-    Linear by the time of the month that is over, a day at least: the first hours say little.
+    `since_ms`: UTC at which this month was first counted. What was spent since then goes on at that
+    rate to the end of the month; it counts as that of a day at least: the first hours say little.
     """
-    if utc_ms is None:
+    if utc_ms is None or since_ms <= 0:
         return None
     now = datetime.fromtimestamp(utc_ms / 1000, UTC)
     days = calendar.monthrange(now.year, now.month)[1]
-    over = max(1.0, now.day - 1 + (now.hour * 3600 + now.minute * 60 + now.second) / 86_400)
-    return round(spent_bytes * days / over)
+    over_ms = utc_ms - datetime(now.year, now.month, 1, tzinfo=UTC).timestamp() * 1000
+    left_days = days - over_ms / DAY_MS
+    counted_days = max(1.0, min(utc_ms - since_ms, over_ms) / DAY_MS)
+    return round(spent_bytes * (1 + left_days / counted_days))

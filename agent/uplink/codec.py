@@ -91,6 +91,7 @@ def _batch(payload: Payload, groups: GroupOf, shapes: Shapes | None) -> pb.Batch
                 )
     batch.drops.extend(map(_wire_drop, payload.drops))
     batch.thinned.extend(map(_wire_drop, payload.thinned))
+    batch.settled = payload.settled
     tables = Tables(groups)
     order: list[int] = []
     times_ms = [0]

@@ -26,7 +26,7 @@ class Delivery:
         self._flights: dict[int, Flight] = {}
         self._sent: dict[str, IntervalSet] = {}
         self._acked: dict[str, IntervalSet] = {}
-        self._given_up: set[tuple[str, int]] = set()
+        self._given_up: set[RowHead] = set()
         self._silent_rounds = 0
         self._probe_at: float | None = None
         self._number = 0
@@ -67,13 +67,13 @@ class Delivery:
 
     def open_rows(self, heads: Iterable[RowHead], waiting: Iterable[Cargo]) -> list[RowHead]:
         """Those rows that nobody carries, acknowledged or gave up. `waiting`: cargo to be sent."""
-        busy = self._given_up.union(
-            rows_of(flight.cargo for flight in self._flights.values()), rows_of(waiting)
-        )
+        busy = set(rows_of(flight.cargo for flight in self._flights.values()))
+        busy.update(rows_of(waiting))
         return [
             head
             for head in heads
             if (head.epoch, head.first) not in busy
+            and head not in self._given_up
             and not self.acknowledged(head.epoch, head.first, head.last)
         ]
 
@@ -232,8 +232,11 @@ class Delivery:
         self._flights.pop(flight.number, None)
 
     def give_up(self, head: RowHead) -> None:
-        """Never look at a row again: it is damaged or refused, and will be dropped."""
-        self._given_up.add((head.epoch, head.first))
+        """Never look at a row again as it is: it is damaged or has refused records.
+
+        What the outbox leaves of it is another row, and goes.
+        """
+        self._given_up.add(head)
 
 
 def struck_out(flight: Flight) -> bool:

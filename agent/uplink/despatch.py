@@ -167,8 +167,9 @@ class Despatch:
     def _launch(self, cargo: Cargo) -> None:
         """Encode it and make it a flight; split it where it does not fit."""
         reader = self._lookout.reader
-        thinned = self._foretelling.due(self._sender.generation, cargo.epoch, reader)
-        loaded = self._loader.load(cargo, reader, thinned)
+        now = time.monotonic()
+        foretold = self._foretelling.due(self._sender.generation, cargo.epoch, reader, now)
+        loaded = self._loader.load(cargo, reader, foretold)
         for head, reason in loaded.refused:
             self._refusals.give_up(head, reason)
         cargo = replace(cargo, slices=loaded.slices)
@@ -184,5 +185,5 @@ class Despatch:
             return
         topic = self._topics.of(cargo.priority.storage_class)
         self._delivery.launch(cargo, topic, loaded.payload)
-        self._foretelling.told(cargo.epoch)
+        self._foretelling.told(cargo.epoch, now)
         self._courier.yields(time.monotonic())

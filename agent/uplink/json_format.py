@@ -37,6 +37,7 @@ def encode(payload: Payload, groups: GroupOf) -> bytes:
         ],
         "drops": [_account(drop) for drop in payload.drops],
         **({"thinned": [_account(drop) for drop in payload.thinned]} if payload.thinned else {}),
+        **({"settled": payload.settled} if payload.settled else {}),
         "records": [
             _record(seq, positions[run.boot], record, groups)
             for run in payload.runs
@@ -95,6 +96,7 @@ class _Payload(msgspec.Struct):
     drops: list[tuple[StorageClass, int, int, int, str]]
     records: list[_Record]
     thinned: list[tuple[StorageClass, int, int, int, str]] = []
+    settled: int = 0
 
 
 def decode(data: bytes) -> Payload:
@@ -111,6 +113,7 @@ def decode(data: bytes) -> Payload:
             ],
             drops=[Drop(d[0], whole.epoch, *d[1:]) for d in whole.drops],
             thinned=tuple(Drop(d[0], whole.epoch, *d[1:]) for d in whole.thinned),
+            settled=whole.settled,
             groups=[record.group for record in whole.records],
         )
     except (ValueError, IndexError, RecursionError, msgspec.MsgspecError) as e:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +13,7 @@ from agent.uplink import codec
 from agent.uplink.catalogue import Shapes
 from agent.uplink.dating import rows_for
 from agent.uplink.flight import Cargo, Slice
+from agent.uplink.foretelling import NOTHING, Foretold
 from agent.uplink.payload import Format, GroupOf, Payload, Run, Unencodable
 
 LEARN = 0.2
@@ -55,10 +55,10 @@ class Loader:
         self.expansion: dict[StorageClass, float] = {}
         self.shapes: Shapes | None = None
 
-    def load(self, cargo: Cargo, source: Source, thinned: Sequence[Drop] = ()) -> Loaded:
+    def load(self, cargo: Cargo, source: Source, foretold: Foretold = NOTHING) -> Loaded:
         """Load and encode; what is gone from the outbox meanwhile is left out.
 
-        `thinned` is told beside what the cargo carries.
+        `foretold` is told beside what the cargo carries.
         """
         slices: list[Slice] = []
         runs: list[Run] = []
@@ -78,7 +78,7 @@ class Loader:
                 runs.append(Run(first, part.head.boot, records))
         offsets = rows_for(source.offsets(), _spans(runs))
         drops = [*cargo.drops, *holes]
-        payload = Payload(self._vehicle, cargo.epoch, runs, offsets, drops, thinned=thinned)
+        payload = Payload(self._vehicle, cargo.epoch, runs, offsets, drops, (), *foretold)
         try:
             encoded = codec.encode(payload, self._groups, self._format, self.shapes)
         except Unencodable as error:

@@ -45,6 +45,7 @@ class Payload:
 
     `offsets` dates the boots of the runs, `drops` accounts for records that will never come;
     `thinned` says beforehand how many such there are among history that is still to be sent.
+    `settled`: nothing up to this seq waits any more, 0 where nothing is said of it.
     `groups` says of each record, in order, which declared group it belongs to; it is filled by
     decoding, while encoding asks `GroupOf`.
     """
@@ -56,6 +57,7 @@ class Payload:
     drops: Sequence[Drop] = ()
     groups: Sequence[str] = field(default=(), compare=False)
     thinned: Sequence[Drop] = ()
+    settled: int = 0
 
     @property
     def n(self) -> int:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from agent.signals import Catalogue
 from agent.spool import Spool
 from agent.store.reader import READ_ERRORS
-from agent.store.rows import Range, RowHead
+from agent.store.rows import Loss, Range
 from agent.uplink.accounting import Accounting
 from agent.uplink.announcing import Announcing
 from agent.uplink.budget import BudgetConfig
@@ -54,7 +54,7 @@ class Uplink:
         groups: GroupOf,
         *,
         acked: Callable[[str, Sequence[Range]], None],
-        refuse: Callable[[RowHead, str], None],
+        refuse: Callable[[Loss], None],
         beat: Callable[[], None],
         certificates_utc_ms: Callable[[], int | None] = lambda: None,
         catalogue: Catalogue | None = None,

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from agent.alarms import Alarm, of
 from agent.record import StorageClass
-from agent.store.rows import RowHead
+from agent.store.rows import Loss, Range, RowHead
 from agent.uplink.delivery import Delivery, struck_out
 from agent.uplink.endpoint import (
     FORMAT_INVALID,
@@ -30,6 +30,7 @@ PAUSE_S, LONGEST_PAUSE_S = 60.0, 960.0
 """A class that may not send is tried again after that, each time twice as long."""
 TOO_FAST = (QUOTA_EXCEEDED, RECEIVE_MAXIMUM_EXCEEDED, MESSAGE_RATE_TOO_HIGH)
 RETRY_S = 2.0
+TELL_AGAIN_S = 3600.0
 
 
 class Refusals:
@@ -38,13 +39,14 @@ class Refusals:
     `now` is in seconds of one monotonic clock.
     """
 
-    def __init__(self, delivery: Delivery, refuse: Callable[[RowHead, str], None]) -> None:
+    def __init__(self, delivery: Delivery, refuse: Callable[[Loss], None]) -> None:
         self._delivery = delivery
         self._refuse = refuse
         self._paused: dict[StorageClass, float] = {}
         self._pauses_s: dict[StorageClass, float] = {}
         self._problems: dict[StorageClass, str] = {}
-        self._doomed: list[RowHead] = []
+        self._doomed: dict[RowHead, list[Range]] = {}
+        self._told_at = float("-inf")
         self.waiting: list[Cargo] = []
 
     @property
@@ -122,34 +124,44 @@ class Refusals:
         return True
 
     def split(self, cargo: Cargo, reason: str, now: float) -> None:
-        """Send it in halves; a single record that does not pass is dropped with its row."""
+        """Send it in halves; a single record that does not pass is dropped."""
         halves = cargo.halves()
         if halves is not None:
             self.waiting[:0] = halves  # in the order of their numbers
         elif cargo.slices:
-            head = cargo.slices[0].head
-            log.error("record %d cannot be delivered, dropped: %s", cargo.slices[0].first, reason)
+            head, first, last = cargo.slices[0].head, cargo.slices[0].first, cargo.slices[0].last
+            self._tell(first, reason, now)
             self._delivery.give_up(head)
-            if head not in self._doomed:
-                self._doomed.append(head)
+            self._doomed.setdefault(head, []).append(Range(first, last))
         else:
             self.pause(cargo.priority.storage_class, f"an account of drops is {reason}", now)
 
     def give_up(self, head: RowHead, reason: str) -> None:
         """Drop a row, with an account."""
         self._delivery.give_up(head)
-        self._refuse(head, reason)
+        self._refuse(Loss(head, reason))
 
     def settle(self) -> None:
-        """Drop the rows with a record that does not pass, once the rest of the row is through."""
+        """Drop the records that do not pass, each once the rest of its row is through.
+
+        What was taken out of the window meanwhile stays in the outbox, as a row of its own.
+        """
         if not self._doomed:
             return
         cargoes = [flight.cargo for flight in self._delivery.flights] + self.waiting
         busy = set(rows_of(cargoes))
         ripe = [head for head in self._doomed if (head.epoch, head.first) not in busy]
-        self._doomed = [head for head in self._doomed if head not in ripe]
         for head in ripe:
-            self._refuse(head, "refused")
+            self._refuse(Loss(head, "refused", tuple(self._doomed.pop(head))))
+
+    def _tell(self, seq: int, reason: str, now: float) -> None:
+        """One alarm for all of them within an hour; each has its line."""
+        text = "record %d cannot be delivered, dropped: %s"
+        if now - self._told_at > TELL_AGAIN_S:
+            self._told_at = now
+            log.error(text, seq, reason, extra=of(Alarm.UPLINK_DENIED))
+        else:
+            log.warning(text, seq, reason)
 
     def permitted(self, storage_class: StorageClass, topic: str) -> None:
         """The broker took a message of a class."""

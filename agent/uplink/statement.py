@@ -19,7 +19,7 @@ def statement(config: BudgetConfig, counted: Counted, utc_ms: int | None) -> Map
     spent = sum(month.metered)
     step = config.step(spent)
     limits = config.limits
-    forecast = forecast_bytes(spent, utc_ms)
+    forecast = forecast_bytes(spent, counted.since_ms, utc_ms)
     return {
         "month": counted.month or None,
         "monthly_bytes": limits.get("spent"),

@@ -42,7 +42,8 @@ class Counted(msgspec.Struct, array_like=True):
     """All that must survive a restart. `owed`: handed to the kernel and not yet seen on the wire.
 
     `days`: "2027-01-31" -> bytes, `months`: "2027-01" -> bytes. `month`: the last known one, "" for
-    none. `undated_s`: powered-on seconds without a clock since then.
+    none. `undated_s`: powered-on seconds without a clock since then. `since_ms`: UTC at which this
+    month was first counted, 0 while unknown.
     """
 
     days: dict[str, Day] = {}
@@ -51,6 +52,7 @@ class Counted(msgspec.Struct, array_like=True):
     undated: Day = msgspec.field(default_factory=nothing)
     undated_s: float = 0.0
     owed: int = 0
+    since_ms: int = 0
 
     @property
     def sound(self) -> bool:
@@ -111,8 +113,10 @@ class Traffic:
         A clock that goes back was wrong before: what it put into the future happened today too.
         """
         counted = self.counted
-        day = datetime.fromtimestamp(utc_ms / 1000, UTC).date().isoformat()
+        day = _day(utc_ms)
         month = day[:7]
+        if month != counted.month or not 0 < counted.since_ms <= utc_ms:
+            counted.since_ms = _since(counted, utc_ms, month)
         if any(counted.undated.metered) or any(counted.undated.unmetered):
             counted.days.setdefault(day, nothing()).add(counted.undated)
             counted.months.setdefault(month, nothing()).add(counted.undated)
@@ -124,6 +128,22 @@ class Traffic:
         _forget(counted.days, KEPT_DAYS)
         _forget(counted.months, KEPT_MONTHS)
         return day
+
+
+def _since(counted: Counted, utc_ms: int, month: str) -> int:
+    """When a month was first counted. What an earlier version wrote knows its days alone."""
+    first = min((day for day in counted.days if day[:7] == month), default=None)
+    if first is not None and first <= _day(utc_ms):
+        return _utc_ms(first)
+    return max(_utc_ms(f"{month}-01"), utc_ms - round(1000 * counted.undated_s))
+
+
+def _day(utc_ms: int) -> str:
+    return datetime.fromtimestamp(utc_ms / 1000, UTC).date().isoformat()
+
+
+def _utc_ms(day: str) -> int:
+    return round(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() * 1000)
 
 
 def _move(counts: dict[str, Day], today: str) -> None:

@@ -125,7 +125,9 @@ def default_kind() -> str:
 class CloudEnd:
     """`python -m cloud` on one ledger file; `ready` once it subscribed."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, *more: str) -> None:
+        """`more`: options besides."""
+        self._more = more
         self.ledger = folder / "ledger.db"
         self.state = folder / "state.json"
         self.port = port
@@ -141,7 +143,7 @@ class CloudEnd:
         given = ["--port", str(self.port), "--ledger", str(self.ledger), "--state", str(self.state)]
         self.output = []
         self._process = subprocess.Popen(
-            [sys.executable, *program, *given],
+            [sys.executable, *program, *given, *self._more],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -73,7 +73,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "reply key, no key": (("--reply-key", "*" * 43), "expected 43 characters of base64url"),
     "reply key, none": (("--reply-key", ""), "--reply-key: expected the vehicle's key"),
     "ledger": (("--ledger", "none.db"), "none.db"),
-    "certificate": (("--ca-file", "none.pem"), "--ca-file: none.pem"),
+    "certificate": (("--ca", "none.pem"), "none.pem"),
     "out": (("--out", "x"), "--out: status makes no file"),
     "argument": (("--arg", "n=1"), "status: 'n' is no argument of it, there are: none"),
     "argument, no pair": (("--arg", "n"), "'n': expected NAME=VALUE"),

@@ -39,6 +39,7 @@ def test_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
                 "last": 9,
                 "records": 3,
                 "gaps": [[1, 1], [4, 7]],
+                "absent": [],
                 "dropped": 2,
                 "dropped_but_delivered": 1,
                 "thinned_ahead": [{"class": "history", "first": 4, "last": 7, "count": 3}],

@@ -43,6 +43,7 @@ TITLES = {
     "G8": "certificates that are no good, of the broker or our own: nothing is sent, one alarm",
     "G10": "the name service fails, hangs, lies, or knows an IPv6 address that leads nowhere",
     "G15": "somebody with our name, or thrown out: one alarm, no ping-pong",
+    "G16": "the far end goes back to an older ledger: it says to the number what is gone, goes on",
     "H4": "no thread can be started: another way where there is one, else said and healed",
     "I6": "a change from afar that cuts the line, dies half-way or rots: the old one comes back",
     "I9": "hostile commands, 40 kinds and a million of them: no effect, telemetry flows on",

@@ -1,8 +1,9 @@
 """A driver process that emits the numbers 1, 2, 3 ... and writes each down before it does.
 
 Started by tests/faults/world.py. Lines on standard input steer it: `rate N` (numbers a second, 0:
-silence), `pad N` (bytes of random text beside each number), `events N` (each Nth is an EVENT, 10 at
-first, 0: none; the others are samples). It ends when standard input closes. The ledger file holds
+silence), `pad N` (bytes of random text beside each number), `pad_each N` (only beside those that
+leave 3 when divided by N), `events N` (each Nth is an EVENT, 10 at first, 0: none; the others are
+samples). It ends when standard input closes. The ledger file holds
 the last number begun.
 """
 
@@ -38,7 +39,7 @@ class Counting(Driver[DriverConfig]):
 
     def __init__(self, config: DriverConfig, ledger: Path, rate: float, after: int) -> None:
         super().__init__(config)
-        self.rate, self.pad, self.events = rate, 0, 10
+        self.rate, self.pad, self.pad_each, self.events = rate, 0, 0, 10
         self._ledger = os.open(ledger, os.O_RDWR | os.O_CREAT, 0o644)
         self._last = after
         self._random = random.Random(1)
@@ -57,7 +58,7 @@ class Counting(Driver[DriverConfig]):
         self._last += 1
         os.pwrite(self._ledger, b"%020d\n" % self._last, 0)
         values: dict[str, float | int | str | bool] = {COUNT: self._last}
-        if self.pad:
+        if self.pad and (not self.pad_each or self._last % self.pad_each == 3):
             values[PAD] = self._random.randbytes(self.pad // 2).hex()
         event = self.events > 0 and self._last % self.events == 0
         ctx.emit(GROUP, values, kind=Kind.EVENT if event else Kind.SAMPLE)

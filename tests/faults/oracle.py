@@ -24,23 +24,31 @@ def judge(
     logs: Iterable[str],
     fed: Mapping[str, int],
     deaths: Mapping[str, Sequence[int]] = MappingProxyType({}),
+    forgotten: int = 0,
 ) -> Books:
     """The books of a run. `fed`: the last number that each feeder began to emit, by source.
 
     `deaths`: the same at each death of a feeder. Its ring died with it, so the last numbers of that
     life may be absent; those before the last delivered one may not.
 
+    `forgotten`: so many records the far end had and says itself that it has no more: as dropped.
+
     `lost`: what was said to be on flash and is neither delivered nor in a drop, and numbers of the
     feeders that are neither (their rings hold them until they are on flash). `invented`: what no
     feeder said, what came under two identities, one identity with two contents, numbers of a class
     that do not rise with their seq, and accounts of more records than their range has.
 
-    A drop excuses no more than it says, and no more than there are numbers without a record.
+    A drop excuses no more than it says, and no more than there are numbers without a record. What
+    was delivered lies in none: a `refused` one has no record in its range, and no other counts
+    more than its range has numbers without one. Of a damaged file nobody knows which those were.
     """
     found = books(ledger, logs)
     with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, timeout=10.0)) as db:
         db.execute("BEGIN")
-        excused = _excused(db, found)
+        excused = _excused(db, found) + forgotten
+        found.lost -= forgotten
+        found.dropped += forgotten
+        _delivered_in_drops(db, found)
         missing = 0
         for source, last in fed.items():
             rows = db.execute(
@@ -83,6 +91,20 @@ def _absent(numbers: set[int], last: int, deaths: Sequence[int]) -> list[int]:
         absent += [number for number in life if number not in numbers and number <= until]
         begin = end + 1
     return absent
+
+
+def _delivered_in_drops(db: sqlite3.Connection, found: Books) -> None:
+    """Accounts of records that were delivered all the same."""
+    wrong = db.execute(
+        "SELECT epoch, reason, first, last, count, (SELECT count(*) FROM record r WHERE"
+        " r.vehicle = d.vehicle AND r.epoch = d.epoch AND r.seq BETWEEN d.first AND d.last) AS here"
+        " FROM dropped d WHERE here > 0 AND (reason = 'refused'"
+        " OR (reason <> 'damaged' AND count + here > last - first + 1))"
+    ).fetchall()
+    for epoch, reason, first, last, count, here in wrong:
+        found.invented += 1
+        account = f"{epoch[:8]} {first} to {last}, {count} {reason}"
+        found.examples.append(f"{here} records were delivered that lie in the drop {account}")
 
 
 def _excused(db: sqlite3.Connection, found: Books) -> int:

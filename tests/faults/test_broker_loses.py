@@ -29,7 +29,7 @@ def test_confirmed_and_lost(world: World, liar: Liar) -> None:
     world.start()
     world.feed()
     world.until(lambda: len(lost) == 9, "9 batches are lost", 90)
-    world.settle(healed_at=time.monotonic())
+    world.settle(calls=0, healed_at=time.monotonic())
     assert not world.alarms("")
 
 

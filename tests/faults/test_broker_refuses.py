@@ -37,7 +37,7 @@ def test_not_authorised(world: World, liar: Liar) -> None:
     world.until(lambda: len(denied) >= 2, "a new connection may have other rules")
     liar.up = None
     liar.cut()
-    world.settle(healed_at=time.monotonic())
+    world.settle(calls=1, healed_at=time.monotonic())
     assert len(world.alarms("")) == 1
 
 
@@ -59,7 +59,7 @@ def test_quota_exceeded(world: World, liar: Liar) -> None:
     world.until(lambda: len(refused) == 8, "8 are refused", 60)
     world.figures["refused_within_ms"] = round((refused[-1] - refused[0]) * 1000)
     assert refused[-1] - refused[0] >= 4.0
-    world.settle(healed_at=time.monotonic())
+    world.settle(calls=0, healed_at=time.monotonic())
     assert len(liar.lines) == 1 and not world.alarms("")
 
 
@@ -80,7 +80,7 @@ def test_server_busy(world: World, liar: Liar) -> None:
     gaps = [b - a for a, b in zip(liar.attempts, liar.attempts[1:], strict=False)]
     assert min(gaps) >= 0.9
     liar.up = None
-    world.settle(healed_at=time.monotonic())
+    world.settle(calls=0, healed_at=time.monotonic())
     assert not world.alarms("")
 
 
@@ -109,7 +109,7 @@ def test_limits_of_the_server(world: World, liar: Liar) -> None:
     begin(world, 200)
     assert not wrong, wrong[:5]
     world.figures["largest_packet"] = largest
-    world.settle()
+    world.settle(calls=0)
     assert not world.alarms("")
 
 

@@ -61,7 +61,7 @@ def _silenced(world: World, liar: Liar, *, reading: bool = True, speaking: bool 
     liar.reading.set()
     liar.speaking.set()
     liar.cut()
-    world.settle(healed_at=time.monotonic())
+    world.settle(calls=0, healed_at=time.monotonic())
     assert not world.alarms("")
 
 
@@ -92,7 +92,7 @@ def test_confirmations_that_lie(world: World, liar: Liar) -> None:
     begin(world, 100)
     liar.down = None
     liar.cut()
-    world.settle(healed_at=time.monotonic())
+    world.settle(calls=0, healed_at=time.monotonic())
     assert not world.alarms("")
 
 

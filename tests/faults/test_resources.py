@@ -15,7 +15,7 @@ import pytest
 
 from simulator.processes import ask
 from tests.faults.brokers import begin
-from tests.faults.injection import failing, injected
+from tests.faults.injection import failing, injected, strace
 from tests.faults.liar import Liar
 from tests.faults.world import World
 
@@ -137,6 +137,22 @@ def test_no_thread_for_the_first_look_up(world: World) -> None:
     heals(world)
 
 
+@pytest.mark.fault("H4", "no thread can be started at all: it says so and ends, and starts later")
+def test_no_thread_at_the_start(world: World) -> None:
+    begin(world)
+    world.stop()
+    mark, log = world.mark(), world.directory / "strace.log"
+    argv = [strace(), "-f", "-qq", "-o", str(log), "-e", "trace=clone,clone3"]
+    world.spawn(*argv, "-e", "signal=none", "-e", "inject=clone,clone3:error=EAGAIN")
+    assert world.ends() > 0
+    assert injected(log), "nothing was injected"
+    said = world.log(mark)
+    assert "Traceback" not in said and "thread" in said, said
+    world.start()
+    world.accepts(30)
+    assert world.settle(healed_at=time.monotonic()).dropped == 0
+
+
 @contextmanager
 def no_threads(world: World) -> Iterator[Path]:
     """The agent cannot start any; yields the log of the system calls that failed."""
@@ -147,8 +163,7 @@ def no_threads(world: World) -> Iterator[Path]:
 
 
 def heals(world: World) -> None:
-    world.settle(healed_at=time.monotonic())
-    assert not world.alarms("")
+    world.settle(calls=0, healed_at=time.monotonic())
     assert "Traceback" not in world.log()
 
 
@@ -159,8 +174,7 @@ def test_a_bare_environment(world: World) -> None:
     world.start("sh", "-c", 'unset HOME; umask 0; exec "$@"', "sh")
     world.feed()
     world.accepts(30)
-    world.settle()
-    assert not world.alarms("")
+    world.settle(calls=0)
     open_to_all = [p.name for p in world.state_dir.iterdir() if p.stat().st_mode & 0o002]
     assert not open_to_all, "nobody else may write what the agent keeps"
 

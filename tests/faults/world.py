@@ -26,6 +26,7 @@ from tests.books import Books, accepted_in, records
 from tests.faults import injection
 from tests.faults.feeding import CHECKOUT, Feeder
 from tests.faults.oracle import judge
+from tests.faults.soundness import Sizes, alarms, repeated
 
 HEAL_S = 30.0
 VEHICLE = "bus-4021"
@@ -49,7 +50,11 @@ class World:
         self.feeders: dict[str, Feeder] = {}
         self.deaths: dict[str, list[int]] = {}
         """The last number that each feeder had begun to emit when it was killed, each time."""
+        self.forgotten = 0
+        """Records that the far end says it had and has no more."""
         self.agent: subprocess.Popen[bytes] | None = None
+        self.begun: Sizes | None = None
+        """What the present life of the agent had when it said that it records."""
         self.sections = {
             "vehicle": f'id = "{VEHICLE}"\n',
             "agent": 'log_level = "debug"\n',
@@ -130,6 +135,7 @@ class World:
             within_s,
         )
         assert agent.poll() is None, f"the agent ended ({agent.returncode})\n{self.log(mark)}"
+        self.begun = Sizes.of(self.pid)
         return time.monotonic() - began
 
     @property
@@ -178,8 +184,7 @@ class World:
 
     def alarms(self, text: str, since: int = 0) -> list[str]:
         """The lines of level ERROR that hold `text`: what a fleet operator is called for."""
-        lines = self.log(since).splitlines()
-        return [line for line in lines if " ERROR " in line and text in line]
+        return [line for line in alarms(self.log(since)) if text in line]
 
     def said_on_flash(self, since_s: float, until_s: float) -> list[str]:
         """The lines that say that something is on flash, between two moments of the wall clock."""
@@ -237,17 +242,26 @@ class World:
     def books(self) -> Books:
         """What has become of all so far."""
         fed = {name: feeder.emitted() for name, feeder in self.feeders.items()}
-        return judge(self.ledger, [self.log()], fed, self.deaths)
+        return judge(self.ledger, [self.log()], fed, self.deaths, self.forgotten)
 
     def salvaged(self) -> bool:
         """Whether all that was damaged has been looked through."""
         audit = ask(self.run_dir, "audit")
         return audit is not None and not audit["salvaging"]
 
-    def settle(self, *, healed_at: float | None = None, within_s: float = 60.0) -> Books:
+    def settle(
+        self,
+        *,
+        healed_at: float | None = None,
+        within_s: float = 60.0,
+        calls: int | None = None,
+        again: bool = False,
+    ) -> Books:
         """End the feeding, wait until all is booked, judge; every test ends with this.
 
-        `healed_at`: time.monotonic() when the fault was over; until healthy is `heal_ms`.
+        `healed_at`: time.monotonic() when the fault was over; until healthy is `heal_ms`. `calls`:
+        how many alarms there must be in all; None: at most one of a kind in each life of the agent,
+        unless the fault came `again`.
         """
         self.dial()
         began = time.monotonic() if healed_at is None else healed_at
@@ -260,7 +274,10 @@ class World:
             if time.monotonic() > deadline:
                 break
             self._pause.wait(0.1)
+        sizes, called = Sizes.of(self.pid), self.alarms("")
         self.figures |= {
+            "alarms": len(called),
+            "rss_kb": sizes.rss_kb,
             "runs": self.figures.get("runs", 1),
             "accepted": found.accepted,
             "delivered": found.delivered,
@@ -276,6 +293,12 @@ class World:
         assert audit["accepted"] == sum(terms) and audit["balanced"], audit
         assert not audit["gaps"], audit
         assert verify["sound"], verify
+        if calls is not None:
+            assert len(called) == calls, called
+        elif not again:
+            assert not repeated(self.log()), repeated(self.log())
+        if self.begun is not None:
+            assert not sizes.grown(self.begun), sizes.grown(self.begun)
         return found
 
     def _outstanding(self) -> bool:

@@ -23,7 +23,6 @@ from tests.hil.files_rig import Rig, running
 
 SPENT = """monthly_mb = 1
 reserve_percent = 0
-previews_off_percent = 10
 slow_percent = 20
 newest_percent = 30
 alarms_percent = 30

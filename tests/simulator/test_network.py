@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -40,7 +41,25 @@ def test_bytes_pass_and_are_counted(link: Link, far_end: socket.socket) -> None:
         assert far.recv(10) == b"up!"
         far.sendall(b"down")
         assert near.recv(10) == b"down"
-        assert (link.bytes_up, link.bytes_down) == (3, 4)
+        up, down = link.passed()
+        # The content, and a header of 40 or 52 bytes for each segment, bare answers too.
+        assert 3 + 2 * 40 <= up <= 3 + 6 * 52, up
+        assert 4 + 2 * 40 <= down <= 4 + 6 * 52, down
+    closed = link.passed()
+    assert closed >= (up, down), "what a connection cost stays counted"
+
+
+def test_large_content_is_counted_once(link: Link, far_end: socket.socket) -> None:
+    near, far = connected(link, far_end)
+    with near, far:
+        content, got = b"x" * 1_000_000, 0
+        sender = threading.Thread(target=near.sendall, args=(content,))
+        sender.start()
+        while got < len(content):
+            got += len(far.recv(65_536))
+        sender.join()
+        up, down = link.passed()
+        assert 1_000_000 < up < 1_060_000 and down < 60_000, (up, down)
 
 
 def test_a_cut_is_silent_and_a_heal_resets(link: Link, far_end: socket.socket) -> None:

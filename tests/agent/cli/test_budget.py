@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.uplink.accounting import Accounting
-from agent.uplink.budget import BudgetConfig
+from agent.uplink.budget import BudgetConfig, budget_of
 from agent.uplink.wire import Wire
 
 NOW = 1_800_000_000_000  # 2027-01-15T08:00:00Z
@@ -29,7 +30,7 @@ def spent(directory: Path, up: int, **budget: Any) -> Accounting:
 @pytest.mark.parametrize(
     ("nbytes", "code", "text"),
     [
-        (1_000_000, 0, "1.0 MB of 10.0 MB (10.5 % before reserve), forecast 2.2 MB"),
+        (1_000_000, 0, "1.0 MB of 10.0 MB (10.5 % before reserve), forecast 17.7 MB"),
         (9_100_000, 1, "the newest samples only"),
         (10_000_000, 1, "alarms only"),
     ],
@@ -48,7 +49,8 @@ def test_a_running_coordinator_is_asked(
     shown = brain("budget", "--run-dir", run_dir)
     assert shown.code == code
     assert text in shown.out
-    assert "previews_off" in shown.out and "2027-01-15" in shown.out
+    assert "slow" in shown.out and "2027-01-15" in shown.out
+    assert "preview" not in shown.out, "nothing makes previews, so there is no step that stops them"
     assert brain("budget", "--run-dir", run_dir, "--json").json["spent_bytes"] == nbytes
 
 
@@ -59,8 +61,17 @@ def test_without_a_coordinator_it_shows_what_was_kept(tmp_path: Path, brain: Any
     places = ("--run-dir", tmp_path / "run", "--state-dir", tmp_path / "state")
     shown = brain("budget", "-c", config, *places, "--json").json
     assert (shown["vehicle"], shown["spent_bytes"], shown["step"]) == ("bus-9", 4_000_000, "slow")
-    assert [step["step"] for step in shown["steps"] if step["reached"]] == ["previews_off", "slow"]
+    assert [step["step"] for step in shown["steps"] if step["reached"]] == ["slow"]
     assert brain("budget", "-c", tmp_path / "none.toml", *places).code == 0
+
+
+def test_every_step_that_is_shown_changes_what_may_be_sent(tmp_path: Path) -> None:
+    steps = spent(tmp_path / "state", 1, monthly_mb=10).status()["steps"]
+    allowed = [
+        budget_of(BudgetConfig(monthly_mb=10), name, linger_s=1.0, since_live_s=100.0)
+        for name in ("none", *(step["step"] for step in steps))  # type: ignore[attr-defined]
+    ]
+    assert all(one != other for one, other in pairwise(allowed))
 
 
 def test_where_nothing_was_counted_it_says_so(tmp_path: Path, brain: Any) -> None:

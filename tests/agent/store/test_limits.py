@@ -20,7 +20,7 @@ from agent.store.limits import HOUR_MS, Limits
 from agent.store.outbox import Outbox
 from agent.store.rawrow import intact
 from agent.store.reader import OutboxReader
-from agent.store.rows import Change, Range, RowHead
+from agent.store.rows import Change, Loss, Range, RowHead
 from agent.store.thinning import kept
 from agent.uplink.flight import Cargo, Slice
 from agent.uplink.loading import Loader
@@ -322,4 +322,33 @@ def test_marks_of_powered_on_time_stay_few(tmp_path: Path) -> None:
     left = outbox.counters()[HISTORY].queued
     assert left + dropped == 500
     assert 116 <= left <= 117 * 1.1, "an hour's row lives 700 hours, and a little longer"
+    outbox.close()
+
+
+@pytest.mark.parametrize("chosen", ["first", "last", "all_but_one"])
+def test_of_a_thinned_row_single_records_go_and_its_holes_stay_told(
+    tmp_path: Path, chosen: str
+) -> None:
+    outbox = open_limited(tmp_path, small(12_000), thin_s=(10,))
+    drive(outbox, 250)
+    reader = OutboxReader(tmp_path)
+    head = next(head for head in heads(reader) if head.thinned)
+    seqs = list(reader.load(head).seqs)
+    bad = {"first": seqs[:1], "last": seqs[-1:], "all_but_one": seqs[:2] + seqs[3:]}[chosen]
+    before = outbox.counters()[HISTORY]
+    loss = Loss(head, "refused", tuple(Range(seq, seq) for seq in bad))
+    assert outbox.commit(Change(drops=[loss])).dropped == len(bad)
+    after = outbox.counters()[HISTORY]
+    assert (after.acknowledged, after.queued) == (before.acknowledged, before.queued - len(bad))
+    left = [row for row in heads(reader) if head.first <= row.first <= head.last]
+    kept = [seq for row in left for seq in reader.load(row).seqs or range(row.first, row.last + 1)]
+    assert kept == [seq for seq in seqs if seq not in bad]
+    covered = sorted(
+        [(row.first, row.last) for row in left]
+        + [(d.first, d.last) for d in reader.drops() if head.first <= d.first <= head.last]
+    )
+    numbers = [seq for first, last in covered for seq in range(first, last + 1)]
+    assert numbers == list(range(head.first, head.last + 1)), "each number once"
+    assert_balanced(reader)
+    reader.close()
     outbox.close()

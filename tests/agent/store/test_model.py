@@ -17,7 +17,7 @@ from store_samples import BOOT, KIND, assert_balanced, delivered, heads, in_orde
 from agent.record import CLASS_OF, Kind, Record, StorageClass
 from agent.store.outbox import Outbox
 from agent.store.reader import OutboxReader
-from agent.store.rows import Change, Mark, Range
+from agent.store.rows import Change, Loss, Mark, Range
 
 KINDS = st.sampled_from([Kind.SAMPLE, Kind.SAMPLE, Kind.STATUS, Kind.EVENT, Kind.REPLY, Kind.FILE])
 QUOTA = {StorageClass.ALARM: 4_000, StorageClass.HISTORY: 6_000, StorageClass.BULK: 3_000}
@@ -38,6 +38,8 @@ class Books(RuleBasedStateMachine):
         self.reader = OutboxReader(self.directory)
         self.records: dict[int, Record] = {}
         self.acked: set[int] = set()
+        self.told: set[int] = set()
+        """What the outbox heard of in this life; parts of a row are forgotten in the next."""
         self.mark = 0
 
     def teardown(self) -> None:
@@ -68,7 +70,9 @@ class Books(RuleBasedStateMachine):
         assert done.acknowledged == len(gone)
         assert done.dropped == 0
         if epoch == self.epoch:
-            self.acked |= {s for first, last in spans for s in range(first, last + 1)}
+            heard = {s for first, last in spans for s in range(first, last + 1)}
+            self.acked |= heard
+            self.told |= {seq for seq in heard if 0 < seq <= len(self.records)}
         assert gone <= self.acked
 
     @rule(spans=SPANS)
@@ -121,6 +125,30 @@ class Books(RuleBasedStateMachine):
             assert done.dropped == row.n
             assert not set(range(row.first, row.last + 1)) & self.queued()
 
+    @rule(data=st.data())
+    def drop_some_of_a_row(self, data: st.DataObject) -> None:
+        """What of it is acknowledged counts so, whether or not it is named; the rest stays."""
+        rows = heads(self.reader)
+        if not rows:
+            return
+        row = data.draw(st.sampled_from(rows))
+        seqs = range(row.first, row.last + 1)
+        if data.draw(st.booleans()) and row.n > 1:
+            cut = data.draw(st.integers(row.first, row.last - 1))
+            self.acknowledge(self.epoch, [Range(row.first, cut)])
+        known = {seq for seq in seqs if seq in self.told}
+        bad = data.draw(st.sets(st.sampled_from(seqs), min_size=1))
+        before, queued = self.outbox.counters()[row.storage_class], self.queued()
+        spans = tuple(Range(seq, seq) for seq in sorted(bad))
+        done = self.outbox.commit(Change(drops=[Loss(row, "refused", spans)]))
+        after = self.outbox.counters()[row.storage_class]
+        assert done.dropped == after.dropped - before.dropped == len(bad - known)
+        assert after.acknowledged - before.acknowledged == len(known)
+        assert queued - self.queued() == bad | known
+        named = {s for d in self.reader.drops() for s in range(d.first, d.last + 1)}
+        assert bad - known <= named and not known & named
+        self.told -= set(seqs)
+
     @rule(limit=st.integers(1, 3))
     def verify(self, limit: int) -> None:
         for _ in range(limit):
@@ -131,6 +159,7 @@ class Books(RuleBasedStateMachine):
         before = self.outbox.counters(), self.reader.drops(), self.outbox.marks()
         self.reader.close()
         self.outbox.close()
+        self.told.clear()
         self.outbox = Outbox.open(self.directory, quota_bytes=QUOTA)
         self.reader = OutboxReader(self.directory)
         assert self.outbox.opened == "clean"
@@ -147,6 +176,7 @@ class Books(RuleBasedStateMachine):
         self.reader.close()
         self.outbox.close()
         self.directory = copy
+        self.told.clear()
         self.outbox = Outbox.open(copy, quota_bytes=QUOTA)
         self.reader = OutboxReader(copy)
         assert self.outbox.opened in ("unclean", "clean")
@@ -180,6 +210,13 @@ class Books(RuleBasedStateMachine):
             assert order == sorted(order)
             newest = [head.first for head in self.reader.newest(storage_class, 100)]
             assert newest == sorted(newest, reverse=True)
+
+    @invariant()
+    def what_is_settled_is_told(self) -> None:
+        """Up to there no record and no account waits; the next number does, or was never given."""
+        waiting = self.queued() | {d.first for d in self.reader.drops()}
+        assert self.reader.settled(self.epoch) == min(waiting, default=len(self.records) + 1) - 1
+        assert self.reader.settled("f" * 32) == 0
 
     @invariant()
     def what_is_gone_is_acknowledged_or_accounted(self) -> None:

@@ -11,6 +11,7 @@ from uplink_rows import head
 
 from agent.record import StorageClass
 from agent.uplink.budget import (
+    DAY_MS,
     MB,
     STEPS,
     UNLIMITED,
@@ -30,7 +31,7 @@ CONFIG = BudgetConfig(monthly_mb=100)
     [
         (0, "none"),
         (56.9, "none"),
-        (57, "previews_off"),
+        (75.9, "none"),
         (76, "slow"),
         (90.25, "newest"),
         (95, "alarms"),
@@ -79,7 +80,6 @@ def test_alarms_always_go_first(step: Step, since: float | None) -> None:
     ("step", "since", "priority", "rows"),
     [
         ("none", 0.0, Priority.LIVE, 10),
-        ("previews_off", 0.0, Priority.LIVE, 10),
         ("slow", 0.0, Priority.HISTORY, 40),  # backfill goes on, live waits its turn
         ("slow", 61.0, Priority.LIVE, 10),
         ("newest", 61.0, Priority.LIVE, 10),
@@ -106,19 +106,11 @@ def test_the_one_row_of_the_last_step_is_the_newest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "files", "previews"),
-    [
-        ("none", True, True),
-        ("previews_off", True, False),
-        ("slow", True, False),
-        ("newest", False, False),
-        ("alarms", False, False),
-        ("spent", False, False),
-    ],
+    ("step", "files"),
+    [("none", True), ("slow", True), ("newest", False), ("alarms", False), ("spent", False)],
 )
-def test_files_and_previews(step: Step, files: bool, previews: bool) -> None:
-    found = budget(step)
-    assert (found.allows(StorageClass.BULK), found.previews) == (files, previews)
+def test_files(step: Step, files: bool) -> None:
+    assert budget(step).allows(StorageClass.BULK) == files
     assert (chosen(step, Waiting(bulk=BULK), None) is not None) == files
 
 
@@ -154,13 +146,30 @@ def utc(text: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("now", "spent", "want"),
+    ("since", "now", "spent", "want"),
     [
-        ("2027-01-16T12:00", 50 * MB, 100 * MB),  # half of 31 days
-        ("2027-02-15", 10 * MB, 20 * MB),
-        ("2027-02-01T00:01", 1 * MB, 28 * MB),  # not 40,000 MB
-        (None, 1 * MB, None),
+        ("2027-01-01", "2027-01-16T12:00", 50 * MB, 100 * MB),  # half of 31 days
+        ("2027-02-01", "2027-02-15", 10 * MB, 20 * MB),
+        ("2027-02-01", "2027-02-01T12:00", 1 * MB, 28.5 * MB),
+        ("2027-02-01", "2027-02-01T00:01", 1 * MB, 29 * MB),  # not 40,000 MB
+        ("2027-01-25", "2027-01-26T12:00", 30 * MB, 140 * MB),  # put in on the 25th
+        ("2027-01-25T12:00", "2027-01-26T12:00", 20 * MB, 130 * MB),
+        ("2027-01-31T12:00", "2027-01-31T18:00", 8 * MB, 10 * MB),
+        ("2026-12-25", "2027-01-16T12:00", 50 * MB, 100 * MB),  # only of this month
+        ("2027-02-25", "2027-02-20", 1 * MB, 10 * MB),  # a clock that went back: of a day
+        ("2027-02-01", None, 1 * MB, None),
+        (None, "2027-02-01", 1 * MB, None),
     ],
 )
-def test_the_forecast_is_linear_in_the_month(now: str | None, spent: int, want: int | None) -> None:
-    assert forecast_bytes(spent, utc(now) if now else None) == want
+def test_the_forecast_is_linear_in_the_time_that_was_counted(
+    since: str | None, now: str | None, spent: int, want: float | None
+) -> None:
+    found = forecast_bytes(spent, utc(since) if since else 0, utc(now) if now else None)
+    assert found is None if want is None else found == pytest.approx(want, rel=1e-3)
+
+
+@given(st.integers(0, 31 * DAY_MS - 1), st.integers(0, 60 * DAY_MS), st.integers(0, 200 * MB))
+def test_a_forecast_is_never_below_what_was_spent(over: int, before: int, spent: int) -> None:
+    now = utc("2027-01-01") + over
+    found = forecast_bytes(spent, now - before, now)
+    assert found is not None and spent <= found <= 32 * spent

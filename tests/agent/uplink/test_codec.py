@@ -105,6 +105,7 @@ def test_header_says_runs_boots_drops_and_blobs() -> None:
         rows,
         drops,
         thinned=(Drop(StorageClass.HISTORY, EPOCH, 20, 90, 60, "thinned"),),
+        settled=9,
     )
     data = encode(payload)
     batch = batch_of(data)
@@ -116,6 +117,7 @@ def test_header_says_runs_boots_drops_and_blobs() -> None:
     assert list(back.drops) == drops
     assert back.thinned == payload.thinned
     assert decode(encode(payload, form="json")).thinned == payload.thinned
+    assert back.settled == decode(encode(payload, form="json")).settled == 9
     assert list(back.offsets) == rows[:2]
 
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from agent.spool import Spool
-from agent.store.rows import Range, RowHead
+from agent.store.rows import Loss, Range
 from agent.uplink.delivery import Delivery
 from agent.uplink.files import Files
 from agent.uplink.need import Need
@@ -29,8 +29,8 @@ def files(tmp_path: Path) -> Files:
     spool.take(source, sha256, len(content), lambda: None)
     os.close(source)
 
-    def refuse(head: RowHead, reason: str) -> None:
-        raise AssertionError(reason)
+    def refuse(loss: Loss) -> None:
+        raise AssertionError(loss.reason)
 
     made = Files(spool, cast("Delivery", None), refuse, ask_s=2.0)
     made._uploads[sha256] = Upload(sha256, len(content), 2.0)

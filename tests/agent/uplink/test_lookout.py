@@ -37,6 +37,9 @@ class Rows:
     def thinned(self, epoch: str) -> list[Drop]:
         return []
 
+    def settled(self, epoch: str) -> int:
+        return 0
+
     def offsets(self) -> list[OffsetRow]:
         return []
 

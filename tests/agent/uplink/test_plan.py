@@ -138,6 +138,17 @@ def test_a_batch_is_of_one_epoch_and_carries_its_drops() -> None:
     assert next_batch(Waiting(drops=drops), denied) is None
 
 
+def test_accounts_of_an_older_epoch_do_not_wait_for_the_end_of_a_backlog() -> None:
+    rows = [head(1 + 10 * i) for i in range(64)]
+    old = drop(1, 999, OTHER_EPOCH)
+    waiting = Waiting(history=rows, drops=[old], more=True, waited_s=99)
+    for last in (None, Priority.LIVE, Priority.HISTORY):
+        first = next_batch(waiting, Link(last=last))
+        assert first is not None and (first.heads, first.drops) == ((), (old,))
+    after = next_batch(Waiting(history=rows, more=True, waited_s=99), Link())
+    assert after is not None and after.heads
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> list[RowHead]:
     rows, first = [], 1

@@ -24,6 +24,7 @@ from uplink_rig import (
 )
 
 from agent.store.reader import OutboxReader
+from agent.store.rows import Range
 from agent.uplink.session import Session
 
 pytestmark = [pytest.mark.mosquitto, needs_mosquitto]
@@ -183,11 +184,11 @@ def test_batches_are_split_to_what_the_broker_takes(tmp_path: Path) -> None:
         box.until_empty()
         assert set(far.seqs) == set(range(1, 37)) - {32}
         assert max(len(raw) for raw in far.raw) < 2_000
-        assert [(head.first, head.last, reason) for head, reason in box.refused] == [
-            (31, 33, "refused")
+        assert [(loss.spans, loss.reason) for loss in box.refused] == [
+            ((Range(32, 32),), "refused")
         ]
         drops = [drop for message in far.messages for drop in message.payload.drops]
-        assert {(drop.first, drop.last, drop.reason) for drop in drops} == {(31, 33, "refused")}
+        assert {(drop.first, drop.last, drop.reason) for drop in drops} == {(32, 32, "refused")}
         assert box.uplink.state() == "up"
         assert box.uplink.status()["sent_batches"] == len(far.messages)
 
@@ -268,7 +269,9 @@ def test_a_damaged_row_is_given_up_and_the_queue_goes_on(tmp_path: Path, broker:
 
     with running(tmp_path, broker, before=damage) as (box, far):
         box.until_empty()
-        assert [(head.first, head.last, why) for head, why in box.refused] == [(21, 30, "damaged")]
+        assert [(loss.head.first, loss.spans, loss.reason) for loss in box.refused] == [
+            (21, (), "damaged")
+        ]
         assert sorted(far.seqs) == [*range(1, 21), *range(31, 51)]
         assert box.dropped == 10
 

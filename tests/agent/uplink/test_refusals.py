@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from uplink_rows import EPOCH, cargo, drop, head
 
 from agent.record import StorageClass
-from agent.store.rows import Range, RowHead
+from agent.store.rows import Loss, Range
 from agent.uplink.delivery import Delivery
 from agent.uplink.endpoint import (
     FORMAT_INVALID,
@@ -18,7 +18,7 @@ from agent.uplink.endpoint import (
     RECEIVE_MAXIMUM_EXCEEDED,
 )
 from agent.uplink.flight import Cargo, Flight
-from agent.uplink.refusals import PAUSE_S, RETRY_S, SLOW_DOWN_S, Refusals
+from agent.uplink.refusals import PAUSE_S, RETRY_S, SLOW_DOWN_S, TELL_AGAIN_S, Refusals
 
 UNSPECIFIED = 0x80
 
@@ -26,10 +26,8 @@ UNSPECIFIED = 0x80
 class Case:
     def __init__(self) -> None:
         self.delivery = Delivery(8.0)
-        self.dropped: list[tuple[RowHead, str]] = []
-        self.refusals = Refusals(
-            self.delivery, lambda head, reason: self.dropped.append((head, reason))
-        )
+        self.dropped: list[Loss] = []
+        self.refusals = Refusals(self.delivery, self.dropped.append)
 
     def send(self, what: Cargo) -> Flight:
         flight = self.delivery.launch(what, "brain/v1/bus-1/up/telemetry", b"")
@@ -99,7 +97,7 @@ def test_refused_three_times_then_halves_once_each() -> None:
     st.data(),
     st.sampled_from([UNSPECIFIED, PACKET_TOO_LARGE]),
 )
-def test_only_rows_with_a_poisonous_record_are_dropped_and_all_else_arrives(
+def test_only_poisonous_records_are_dropped_and_all_else_arrives(
     lengths: list[int], data: st.DataObject, code: int
 ) -> None:
     heads, first = [], 1
@@ -125,7 +123,11 @@ def test_only_rows_with_a_poisonous_record_are_dropped_and_all_else_arrives(
     assert arrived == set(range(1, first)) - poison
     bad = [h for h in heads if any(h.first <= seq <= h.last for seq in poison)]
     assert len(case.dropped) == len(bad)
-    assert set(case.dropped) == {(h, "refused") for h in bad}
+    assert {(loss.head, loss.reason) for loss in case.dropped} == {(h, "refused") for h in bad}
+    named = [
+        seq for loss in case.dropped for low, high in loss.spans for seq in range(low, high + 1)
+    ]
+    assert sorted(named) == sorted(poison)
     assert not case.delivery.open_rows(heads, [])
 
 
@@ -141,7 +143,34 @@ def test_a_row_is_dropped_once_the_rest_of_it_is_through() -> None:
     case.delivery.acked(EPOCH, flight.runs, 0.0)
     case.refusals.settle()
     case.refusals.settle()
-    assert case.dropped == [(head(1, 2), "refused")]
+    assert case.dropped == [Loss(head(1, 2), "refused", (Range(2, 2),))]
+
+
+def test_what_the_outbox_leaves_of_a_row_goes_as_another_row() -> None:
+    case = Case()
+    case.refusals.split(cargo(head(1, 2)), "too large", 0.0)
+    good, bad = case.refusals.waiting
+    case.refusals.waiting.clear()
+    flight = case.send(good)
+    case.refusals.split(bad, "too large", 0.0)
+    case.delivery.remove(flight)  # its class may not send just now
+    case.refusals.settle()
+    assert [loss.spans for loss in case.dropped] == [(Range(2, 2),)]
+    rest = head(1, 1, nbytes=600)
+    assert case.delivery.open_rows([head(1, 2), rest], []) == [rest]
+
+
+def test_one_alarm_for_all_records_of_an_hour(caplog: pytest.LogCaptureFixture) -> None:
+    case = Case()
+    for seq, now in ((1, 0.0), (2, 1.0), (3, TELL_AGAIN_S), (4, TELL_AGAIN_S + 1)):
+        case.refusals.split(cargo(head(seq, 1)), "too large", now)
+    found = [(one.levelname, one.getMessage()[:8]) for one in caplog.records]
+    assert found == [
+        ("ERROR", "record 1"),
+        ("WARNING", "record 2"),
+        ("WARNING", "record 3"),
+        ("ERROR", "record 4"),
+    ]
 
 
 def test_accounts_of_drops_part_from_a_record_and_from_each_other() -> None:

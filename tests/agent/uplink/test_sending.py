@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from uplink_rows import cargo, head
 
-from agent.store.rows import RowHead
+from agent.store.rows import Loss
 from agent.uplink import sending, tcp
 from agent.uplink.delivery import Delivery
 from agent.uplink.dialler import Dialler
@@ -55,8 +55,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return clock
 
 
-def refuse(row: RowHead, reason: str) -> None:
-    raise AssertionError(f"{row} was refused: {reason}")
+def refuse(loss: Loss) -> None:
+    raise AssertionError(f"{loss.head} was refused: {loss.reason}")
 
 
 @pytest.mark.parametrize(

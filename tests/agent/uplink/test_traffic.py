@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.uplink.traffic import CLASSES, KEPT_DAYS, KEPT_MONTHS, UNDATED_MONTH_S, Meter, Traffic
+from agent.uplink.traffic import (
+    CLASSES,
+    KEPT_DAYS,
+    KEPT_MONTHS,
+    UNDATED_MONTH_S,
+    Counted,
+    Meter,
+    Traffic,
+)
 
 
 def at(text: str) -> int:
@@ -75,6 +84,37 @@ def test_a_clock_that_was_ahead_opens_no_second_budget(wrong: str) -> None:
     assert totals(traffic) == {"2027-01-15": 151}
     assert totals(traffic, "months") == {"2027-01": 151}
     assert traffic.spent() == 151
+
+
+@pytest.mark.parametrize(
+    ("moments", "since"),
+    [
+        (["2027-01-25T10:00", "2027-01-26T12:00"], "2027-01-25T10:00"),
+        (["2027-01-25T10:00", "2027-02-01T05:00", "2027-02-09"], "2027-02-01T05:00"),
+        (["2027-01-25T10:00", "2036-11-25", "2027-01-26"], "2027-01-25"),  # was ahead
+        (["2027-02-01T10:00", "2027-01-26T07:00"], "2027-01-26T07:00"),  # was ahead from the start
+        (["2027-01-25T10:00", None, "2027-01-26"], "2027-01-25T10:00"),
+        ([None, "2027-01-25T10:00"], "2027-01-25T09:00"),  # powered on for an hour before
+        ([None, "2027-02-01T00:20"], "2027-02-01"),
+    ],
+)
+def test_since_when_a_month_is_counted(moments: list[str | None], since: str) -> None:
+    traffic = Traffic()
+    for moment in moments:
+        traffic.passed(3_600, at(moment) if moment else None)
+        traffic.add("live", 1, metered=True, utc_ms=at(moment) if moment else None)
+    assert traffic.counted.since_ms == at(since)
+
+
+def test_an_earlier_version_wrote_no_beginning() -> None:
+    traffic = Traffic()
+    for day in ("2027-01-20T10:00", "2027-01-22T10:00"):
+        traffic.add("live", 1, metered=True, utc_ms=at(day))
+    older = msgspec.msgpack.decode(msgspec.msgpack.encode(traffic.counted))[:-1]
+    again = Traffic(msgspec.convert(older, Counted))
+    assert again.counted.since_ms == 0 and again.spent() == 2
+    again.passed(1, at("2027-01-23"))
+    assert again.counted.since_ms == at("2027-01-20")
 
 
 def test_old_days_and_months_are_forgotten() -> None:

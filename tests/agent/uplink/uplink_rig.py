@@ -25,7 +25,7 @@ from agent.record import Kind, Record, StorageClass
 from agent.signals import Catalogue
 from agent.store.outbox import Outbox
 from agent.store.reader import OutboxReader
-from agent.store.rows import Change, Range, RowHead
+from agent.store.rows import Change, Loss, Range
 from agent.uplink import codec
 from agent.uplink.accounting import Accounting
 from agent.uplink.catalogue import Shapes
@@ -234,7 +234,7 @@ class Box:
         quota_bytes = dict.fromkeys(StorageClass, quota)
         self.outbox = Outbox.open(self.directory, quota_bytes=quota_bytes)
         self.acked: list[tuple[str, Range]] = []
-        self.refused: list[tuple[RowHead, str]] = []
+        self.refused: list[Loss] = []
         self.looks = 0
         self.max_in_flight = 0
         self._news: queue.Queue[Change] = queue.Queue()
@@ -260,9 +260,9 @@ class Box:
         self.acked += [(epoch, span) for span in ranges]
         self._news.put(Change(acked=[(epoch, ranges)]))
 
-    def _on_refused(self, head: RowHead, reason: str) -> None:
-        self.refused.append((head, reason))
-        self._news.put(Change(drops=[(head, reason)]))
+    def _on_refused(self, loss: Loss) -> None:
+        self.refused.append(loss)
+        self._news.put(Change(drops=[loss]))
 
     def commit(self, *records: Record) -> None:
         """One row per storage class."""
