@@ -219,6 +219,7 @@ class Coordinator:
     def _reload(self) -> None:
         """Read the configuration again and apply what can be; an invalid one changes nothing."""
         self._notifier.reloading()
+        waiting: Sequence[str] = ()
         try:
             changes = compare(self.config, self._reread())
             settings = uplink_settings(changes.config)
@@ -228,7 +229,7 @@ class Coordinator:
             for text in self.refused:
                 log.error("configuration not taken: %s", text, extra=of(Alarm.CONFIG_REFUSED))
         else:
-            self.refused = ()
+            self.refused, waiting = (), changes.waiting
             self.config = changes.config
             self.pipeline.pace(
                 self.config.store.commit_interval_s, self.config.store.alarm_commit_ms / 1000
@@ -238,7 +239,7 @@ class Coordinator:
             if changes.uplink:
                 self._replace_uplink(settings)
             log.info("configuration read again: %s", changes, extra=of(Alarm.CONFIG_APPLIED))
-        self._told.answer(self.refused)
+        self._told.answer(self.refused, waiting)
         self._notifier.send(READY=1, STATUS=self._status_line())
 
     def _new_uplink(self, settings: UplinkConfig) -> Uplink:

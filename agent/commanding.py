@@ -25,7 +25,7 @@ from agent.config_command_keys import public_bytes
 from agent.protocol import Downward
 from agent.record import Record
 from agent.spool import Spool
-from agent.store import journal
+from agent.store import journal_file
 from agent.store.journal import Journal, JournalRefuses
 from agent.uplink.topics import Topics
 
@@ -91,7 +91,7 @@ class Commanding:
             trust = trusted(config)
             if self._commander is not None:
                 self._commander.trust_now(trust, _topic(config))
-            elif trust.keys or (self._directory / journal.FILE).exists():
+            elif trust.keys or (self._directory / journal_file.FILE).exists():
                 self._build(config, trust)
         except (ValueError, OSError, SecretUnavailable, JournalRefuses) as error:
             # Nobody may command what cannot remember or answer; it records all the same.

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from agent.config_arbitration import contradictions, unknown_sources
+from agent.config_budget import BudgetSection
+from agent.config_budget_steps import budget_problems
 from agent.config_command_keys import command_problems
+from agent.config_commands import Commands
 from agent.config_drivers import driver_config, driver_sections, validate_driver
 from agent.config_files import (
     DEFAULT_FILE,
@@ -34,6 +37,7 @@ from agent.config_problems import (
     missing_key,
     node_at,
     render,
+    toml_value,
 )
 from agent.config_secrets import SecretUnavailable, is_reference, reveal
 from agent.config_store import Quota, Store
@@ -119,7 +123,8 @@ def load(
         heading = config.arbitration.heading
         problems += contradictions(tree, heading.moving_kmh, heading.standing_kmh)
         loaded.notes += unknown_sources(tree, sections)
-        problems += command_problems(tree, config.commands)
+    problems += budget_problems(tree, _own(tree, "budget", BudgetSection))
+    problems += command_problems(tree, _own(tree, "commands", Commands))
     _check_profile(loaded)
     _check_secrets(loaded, os.environ if environ is None else environ)
     order = {str(path): at for at, path in enumerate(tree.files)}
@@ -127,6 +132,17 @@ def load(
     if problems:
         loaded.config = None
     return loaded
+
+
+_Own = TypeVar("_Own", bound=BaseModel)
+
+
+def _own(tree: Tree, name: str, model: type[_Own]) -> _Own:
+    """A section, also where another one is wrong; its defaults where it is wrong itself."""
+    try:
+        return model.model_validate(tree.values.get(name, {}))
+    except ValidationError:
+        return model()
 
 
 @cache
@@ -148,6 +164,9 @@ def _translate(tree: Tree, error: ValidationError) -> list[Problem]:
             known = node_at(schema, path[:-1]).get("properties", {})
             fix = did_you_mean(str(path[-1]), known)
             problems.append(tree.problem(path, "unknown key", fix))
+        elif path[-1] == "[key]":
+            text = f"got {toml_value(path[-2])}, expected a name of 1 to 64 letters, digits, "
+            problems.append(tree.problem(path[:-1], text + '"_", "-" or "."', "rename it"))
         elif item["type"] == "missing":
             # Where a file could not be read, what it says is unknown, not missing.
             if not tree.broken:

@@ -27,6 +27,7 @@ PATH_KEYS: tuple[KeyPath, ...] = (
     ("uplink", "ca_file"),
     ("uplink", "cert_file"),
     ("uplink", "key_file"),
+    ("uplink", "files_ca_file"),
 )
 """Relative paths in these keys start at the folder of the file that states them."""
 SECRET_KEYS: tuple[KeyPath, ...] = (

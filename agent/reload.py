@@ -15,7 +15,7 @@ from agent.store.limits import Limits
 from agent.uplink.budget import BudgetConfig
 from agent.uplink.settings import UplinkConfig
 
-_FIXED = (
+FIXED = (
     ("vehicle", "id"),
     ("agent", "run_dir"),
     ("agent", "state_dir"),
@@ -58,8 +58,8 @@ def compare(running: Config, read: Config) -> Changes:
     """What differs, and what to go on with."""
     before, after = running.model_dump(by_alias=True), read.model_dump(by_alias=True)
     keys = sorted(_different(before, after, ()))
-    waiting = [key for key in keys if any(key[: len(fixed)] == fixed for fixed in _FIXED)]
-    for section, key in _FIXED:
+    waiting = [key for key in keys if any(key[: len(fixed)] == fixed for fixed in FIXED)]
+    for section, key in FIXED:
         after[section][key] = before[section][key]
     return Changes(
         Config.model_validate(after),

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 from agent.waker import Waker
 
-Answered = Callable[[Sequence[str]], None]
-"""Gets what was wrong with the configuration; empty: nothing."""
+Answered = Callable[[Sequence[str], Sequence[str]], None]
+"""Gets what was wrong with the configuration, and the keys that wait for a restart; empty: none."""
 
 
 class Told:
@@ -25,6 +25,7 @@ class Told:
         self.ending = False
         self._reloading = False
         self._askers: deque[Answered] = deque()
+        self._answered: list[Answered] = []
 
     def listen(self) -> None:
         """Take the signals over; from the main thread."""
@@ -37,7 +38,7 @@ class Told:
             self._waker.clear()
 
     def reload(self, answered: Answered) -> None:
-        """Have the configuration read again soon, and tell what was wrong with it."""
+        """Have the configuration read again soon, and tell what came of it."""
         self._askers.append(answered)
         self._reloading = True
         self._waker.wake()
@@ -45,12 +46,16 @@ class Told:
     def to_reload(self) -> bool:
         """Whether to reload now; says so once."""
         asked, self._reloading = self._reloading, False
+        # Who asks while the files are being read is not answered by that, but by the next time.
+        while asked and self._askers:
+            self._answered.append(self._askers.popleft())
         return asked
 
-    def answer(self, problems: Sequence[str]) -> None:
-        """The configuration was read again: tell whoever asked."""
-        while self._askers:
-            self._askers.popleft()(problems)
+    def answer(self, problems: Sequence[str], waiting: Sequence[str]) -> None:
+        """The configuration was read again: tell who had asked before `to_reload` said so."""
+        answered, self._answered = self._answered, []
+        for tell in answered:
+            tell(problems, waiting)
 
     def _on_signal(self, number: int, frame: object) -> None:
         if number == signal.SIGHUP:

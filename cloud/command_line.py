@@ -14,11 +14,16 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from cloud import broker_options, command_keys, command_replies, command_token
-from cloud.batch import is_vehicle
+from cloud import (
+    broker_options,
+    command_keys,
+    command_operations,
+    command_options,
+    command_replies,
+    command_token,
+)
 from cloud.command_files import Files, NotHere
 from cloud.command_keys import KeyUnusable
 from cloud.command_sender import NoBroker, Sender
@@ -31,7 +36,7 @@ STEP_S = 0.2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program."""
-    parser = _parser()
+    parser = command_options.parser(__doc__.splitlines()[0], keys=_keys, command=_command)
     options = parser.parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     try:
         return int(options.verb(options))
@@ -55,9 +60,11 @@ def _joined(arguments: Sequence[str]) -> list[str]:
 
 def _keys(options: argparse.Namespace) -> int:
     public = command_keys.make(options.name)
+    kid = options.name.name
     sys.stdout.write(
-        f"# Of the vehicles that {options.name.name} may command:\n"
-        f"[commands.keys.{options.name.name}]\n"
+        f"# For the vehicles that {kid} may command; [commands.roles] says what {options.role} may"
+        " ask for.\n"
+        f"[commands.keys.{json.dumps(kid) if '.' in kid else kid}]\n"
         f'key = "{public}"\nissuer = "{options.issuer}"\nrole = "{options.role}"\n'
     )
     return DONE
@@ -78,20 +85,25 @@ def _command(options: argparse.Namespace) -> int:
         _args(options),
         options.life,
     )
-    kid = options.kid or options.key.stem
+    if not options.unchecked:
+        wants_file = options.out is not None
+        command_operations.check(order.operation, order.args, order.life_s, wants_file=wants_file)
+    kid = command_options.word(options.kid or options.key.stem, "--kid")
     client_id = f"brain-cloud-{os.getpid()}-{secrets.token_hex(3)}"
     broker = broker_options.broker(options, client_id)
+    reply_key = command_keys.public_key(options.reply_key) if options.reply_key else None
+    # What is too large is found before a counter is used up, too.
+    command_token.sign(order, key, kid, command_token.MAX_COUNTER, now_s=int(time.time()))
     # What cannot be heard is not asked: the ledger is opened before anything is signed.
     replies = None if options.no_wait else command_replies.Replies(options.ledger, order.vehicle)
     counter = command_keys.next_counter(options.key.with_name(f"{options.issuer}.counter"))
     now_s = int(time.time())
     cid, token = command_token.sign(order, key, kid, counter, now_s=now_s)
     with Sender(broker, order.vehicle, token, now_s + order.life_s) as sender:
-        if replies is None:
+        if replies is None or reply_key is None:
             sender.step(STEP_S)
             _show({"cid": cid, "state": "sent"})
             return DONE
-        reply_key = command_keys.public_key(options.reply_key)
         deadline = time.monotonic() + options.wait
         while time.monotonic() < deadline:
             sender.step(STEP_S)
@@ -139,55 +151,6 @@ def _args(options: argparse.Namespace) -> dict[str, Any]:
 def _show(said: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(said) + "\n")
     sys.stdout.flush()
-
-
-def _pair(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
-
-
-def _vehicle(text: str) -> str:
-    if not is_vehicle(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no vehicle")
-    return text
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("brain-cloud", description=__doc__.splitlines()[0])
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
-    keys = verbs.add_parser("keys", help="make a key pair that signs commands")
-    keys.add_argument("name", type=Path, help="files NAME.key and NAME.pub are made")
-    keys.add_argument("--issuer", default="ops", help="whose key it is")
-    keys.add_argument("--role", default="operator", help="what it may ask for")
-    keys.set_defaults(verb=_keys)
-    command = verbs.add_parser("command", help="sign a command, send it, wait for the reply")
-    command.add_argument("vehicle", type=_vehicle)
-    command.add_argument("operation", help="status, bundle, dump, driver.restart, config.set ...")
-    command.add_argument("--arg", type=_pair, action="append", default=[], metavar="NAME=VALUE")
-    command.add_argument(
-        "--set", type=_pair, action="append", default=[], metavar="KEY=VALUE", help="of config.set"
-    )
-    command.add_argument("--key", type=Path, required=True, metavar="FILE", help="NAME.key")
-    command.add_argument("--kid", help="its id at the vehicle (the file's name)")
-    command.add_argument("--issuer", default="ops")
-    command.add_argument("--role", default="operator")
-    command.add_argument("--purpose", required=True, help="who asks and what for; it is logged")
-    command.add_argument("--life", type=int, default=300, metavar="S", help="how long it is valid")
-    command.add_argument("--ledger", type=Path, default=Path("ledger.db"), metavar="FILE")
-    command.add_argument("--out", type=Path, metavar="FILE", help="copy the file it makes here")
-    command.add_argument("--files", type=Path, metavar="DIR", help="LEDGER.files if not given")
-    command.add_argument("--reply-key", metavar="KEY", help="the vehicle's public key, or its file")
-    command.add_argument("--wait", type=float, default=60.0, metavar="S", help="for the reply")
-    command.add_argument("--first", action="store_true", help="a change on trial is enough")
-    command.add_argument("--no-wait", action="store_true", help="send it and end")
-    broker_options.add(command)
-    command.set_defaults(verb=_command)
-    return parser
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from joserfc.jwk import OKPKey
 ALGORITHM = "Ed25519"
 COMMAND, REPLY = "brain-cmd+jws", "brain-reply+jws"
 MAX_BYTES = 8_192
+MAX_COUNTER = (1 << 53) - 1
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 

@@ -69,6 +69,7 @@ class Run:
             kind=scenario.vehicle,
             quirks=scenario.quirks,
             journey=journey,
+            utc_start_ms=scenario.utc_start_ms,
         )
         self._replay_done = not scenario.replay
         self._replayed: dict[str, int] = dict.fromkeys(scenario.replay, 0)

@@ -7,8 +7,10 @@ A scenario is TOML: `seed`, `duration_s`, `speed`, `vehicle`, `gtfs` and the lis
 from __future__ import annotations
 
 import argparse
+import time
 import tomllib
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from simulator.faults import Fault, parse
@@ -16,6 +18,8 @@ from simulator.fms_table import KINDS, VehicleKind
 from simulator.quirks import NAMES as QUIRKS
 
 SOURCE_OF_REPLAY = {"can": "fms", "nmea": "gnss"}
+FIRST_YEAR, LAST_YEAR = 2026, 2079
+"""What a receiver and a tachograph can say with two digits of the year."""
 _KEYS = {"seed", "duration_s", "speed", "faults", "quirks", "vehicle"}
 _KEYS |= {"gtfs", "gtfs_route", "gtfs_trip"}
 
@@ -45,6 +49,8 @@ class Scenario:
     gtfs_route: str | None = None
     gtfs_trip: str | None = None
     config: Path | None = None
+    utc_start_ms: int | None = None
+    """UTC of world second 0; None: the seed's."""
 
     @property
     def judged(self) -> bool:
@@ -89,6 +95,12 @@ def arguments(argv: list[str]) -> Scenario:
     parser.add_argument("--gtfs-trip", metavar="ID", help="trip_id in it (one by the seed)")
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="TOML laid over the agent's configuration"
+    )
+    parser.add_argument(
+        "--utc",
+        metavar="now|TIME",
+        help="date and time on the bus at the start, such as 2028-02-29T12:00Z, or now: this "
+        "machine's, which signed commands need (one by the seed)",
     )
     parser.add_argument("--speed", type=float, metavar="X", help="world seconds per second (1)")
     parser.add_argument("--headless", action="store_true", help="no line a second")
@@ -136,7 +148,25 @@ def arguments(argv: list[str]) -> Scenario:
         _quirks([*_list(base, "quirks"), *args.quirk]),
         *_gtfs(args, base),
         config=args.config,
+        utc_start_ms=_utc_ms(args.utc),
     )
+
+
+def _utc_ms(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if text == "now":
+        return time.time_ns() // 1_000_000
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = datetime.min
+    if found.tzinfo is None or not FIRST_YEAR <= found.year <= LAST_YEAR:
+        raise Misuse(
+            f"--utc {text}: expected now, or a time with its offset such as 2028-02-29T12:00Z, "
+            f"{FIRST_YEAR} to {LAST_YEAR}"
+        )
+    return round(found.timestamp() * 1000)
 
 
 def _vehicle(name: object) -> VehicleKind:

@@ -17,7 +17,8 @@ class Vehicle:
     """All that a seed decides. Pure: no clock, no input but the fault schedule.
 
     `sources`: the devices that are fitted; another source's wire may carry a replay instead.
-    `quirks`: names of `quirks`. `journey` None: on the route that ships.
+    `quirks`: names of `quirks`. `journey` None: on the route that ships. `utc_start_ms` None: the
+    seed's date.
     """
 
     def __init__(
@@ -28,8 +29,10 @@ class Vehicle:
         kind: VehicleKind = "diesel",
         quirks: Collection[str] = (),
         journey: Journey | None = None,
+        utc_start_ms: int | None = None,
     ) -> None:
-        self.world = World(seed, journey, electric=kind == "electric")
+        electric = kind == "electric"
+        self.world = World(seed, journey, electric=electric, utc_start_ms=utc_start_ms)
         self._gnss = GnssReceiver(seed, self.world) if "gnss" in sources else None
         self._bus = None
         if "fms" in sources:

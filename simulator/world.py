@@ -64,8 +64,14 @@ class World:
     """The bus at `now_ms`. Speeds in m/s, distances in m, unless a name says otherwise."""
 
     def __init__(
-        self, seed: int, journey: Journey | None = None, *, electric: bool = False
+        self,
+        seed: int,
+        journey: Journey | None = None,
+        *,
+        electric: bool = False,
+        utc_start_ms: int | None = None,
     ) -> None:
+        """`utc_start_ms`: UTC of world second 0 in whole seconds, None: the seed's, a journey's."""
         rng = random.Random(f"world {seed}")
         span_s = int((UTC_LAST - UTC_FIRST).total_seconds())
         self.utc_start_ms = (int(UTC_FIRST.timestamp()) + rng.randrange(span_s)) * 1000
@@ -73,6 +79,8 @@ class World:
         if journey is not None:
             self.utc_start_ms = journey.utc_start_ms
             self.local_offset_min = journey.local_offset_min
+        if utc_start_ms is not None:
+            self.utc_start_ms = utc_start_ms // 1000 * 1000
         self.route = journey.route if journey is not None else shipped_route()
         self.vin = "ZZ9" + "".join(rng.choice(VIN_ALPHABET) for _ in range(14))
         self.odometer_start_m = rng.randrange(40_000_000, 620_000_000)

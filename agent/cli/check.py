@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from agent.cli import output
+from agent.cli.check_trust import trust_problems
 from agent.cli.driver_types import configured, prepare, resolve
 from agent.cli.exits import INVALID, OK
 from agent.cli.main import ended
@@ -70,7 +71,7 @@ def _declared(loaded: Loaded) -> dict[str, frozenset[str]]:
 
 def all_problems(loaded: Loaded) -> list[Problem]:
     """Those of the files and sections, and those of each driver's section, in order of place."""
-    problems = list(loaded.problems)
+    problems = [*loaded.problems, *trust_problems(loaded.tree)]
     for section in loaded.sections.values():
         problems += configured(section)[1]
     order = {str(file): at for at, file in enumerate(loaded.tree.files)}

@@ -3,8 +3,9 @@
     door -> verify -> intent on flash -> effect -> result on flash -> reply in the outbox
 
 Its thread `commands` owns the journal. A kill between two of these steps is mended at the next
-start: what was only intended is repeated where that does no harm, else answered as unknown; a
-result whose reply may not have reached the outbox is said again.
+start: what was only intended is repeated where that does no harm and where its key, its role and
+its time still allow it, else answered as unknown; a result whose reply may not have reached the
+outbox is said again.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class Commander:
         self._over: queue.SimpleQueue[tuple[str, Outcome]] = queue.SimpleQueue()
         self._told: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._unwritten: deque[tuple[str, Outcome]] = deque()
+        self._undated: list[Entry] = []
         self.done = 0
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -143,24 +145,50 @@ class Commander:
         self._hear_ends()
         try:
             untold, intended = self._journal.untold(), self._journal.intended()
+            admitted = self._journal.admitted()
         except JournalRefuses as error:
             log.error("%s; commands are refused", error)
             return
         for entry in untold:
             self._reply(entry.cid, Outcome(entry.state, entry.code, entry.text, entry.result or {}))
+        for entry in admitted:
+            text = "interrupted: the agent ended before it ran; send it anew"
+            self._conclude(entry.cid, Outcome("unknown", "interrupted", text))
+        over = {cid for cid, _ in self._unwritten}
         for entry in intended:
-            operation = self._operations.get(entry.op)
-            if operation is not None and operation.repeatable:
-                log.info("%s (%s) was interrupted, it is repeated", entry.op, entry.cid)
-                self._begin(operation, entry)
-            else:
-                text = "interrupted: the agent ended while it ran; it is not repeated"
-                self._conclude(entry.cid, Outcome("unknown", "interrupted", text))
+            if entry.cid not in over:
+                self._take_up(entry)
+
+    def _take_up(self, entry: Entry) -> None:
+        """Go on with what an earlier life began, or say that it is not known what came of it."""
+        operation = self._operations.get(entry.op)
+        if operation is not None and operation.goes_on(entry.cid):
+            self._running.add(entry.cid)
+            return
+        if operation is None or not operation.repeatable or not entry.expires_s:
+            text = "interrupted: the agent ended while it ran; it is not repeated"
+            self._conclude(entry.cid, Outcome("unknown", "interrupted", text))
+            return
+        refused = self._gate.again(entry)
+        if refused is None:
+            log.info("%s (%s) was interrupted, it is repeated", entry.op, entry.cid)
+            self._begin(operation, entry)
+        elif refused.why is Why.NO_CLOCK:
+            # After a power cut the clock comes later than we do: it is judged then.
+            self._undated.append(entry)
+        else:
+            text = f"interrupted, and not repeated: {refused.text}"
+            self._conclude(entry.cid, Outcome("unknown", refused.why.value, text))
 
     def step(self) -> None:
         """All that is to be done just now."""
         self._tick()
         self._date_journal()
+        self._journal.withdraw()
+        if self._undated and self._utc_ms() is not None:
+            undated, self._undated = self._undated, []
+            for entry in undated:
+                self._take_up(entry)
         told = []
         while not self._told.empty():
             told.append(self._told.get())

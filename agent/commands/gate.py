@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from agent.commands import token
 from agent.commands.door import Bucket
-from agent.commands.judge import Now, check_allowed, check_fresh, check_right
+from agent.commands.judge import Now, check_again, check_allowed, check_fresh, check_right
 from agent.commands.operation import Operation
 from agent.commands.refusal import Refused, Why
 from agent.store.journal import Entry, Journal
@@ -71,7 +71,10 @@ class Gate:
         bucket = self.buckets.setdefault(claims.iss, Bucket(ISSUER_BURST, ISSUER_RATE_HZ))
         if not bucket.take():
             raise Refused(Why.QUOTA, f"too many commands of {claims.iss}")
-        entry = Entry(claims.cid, claims.iss, claims.ctr, kid, claims.op, claims.args, claims.pur)
+        entry = Entry(
+            *(claims.cid, claims.iss, claims.ctr, kid, claims.op, claims.args, claims.pur),
+            expires_s=claims.exp,
+        )
         refused = self._refusal(claims, trust, now, running)
         if refused is not None:
             # Its arguments are of no use any more, and may be large.
@@ -80,6 +83,21 @@ class Gate:
         # Only a time that a clock confirms may hold back later commands.
         known_s = 0 if now.utc_s is None else min(claims.iat, int(now.utc_s))
         return Admitted(entry, refused, known_s)
+
+    def again(self, entry: Entry) -> Refused | None:
+        """Why what an earlier life began must not be begun anew, None where it may."""
+        trust, operation = self.trust, self._operations[entry.op]
+        try:
+            check_again(
+                *(trust.keys.get(entry.kid), entry.issuer, entry.op, entry.expires_s),
+                *(trust.roles, operation.limits, self._now(entry.issuer)),
+            )
+            operation.check(entry.args)
+        except Refused as error:
+            return error
+        except ValueError as error:
+            return Refused(Why.ARGUMENTS, str(error)[:200])
+        return None
 
     def _now(self, issuer: str) -> Now:
         utc_ms = self._utc_ms()

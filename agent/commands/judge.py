@@ -72,11 +72,37 @@ def check_allowed(
         raise Refused(Why.ROLE, f"role {claims.role} may not give {claims.op}")
     if claims.exp - claims.iat > limits.life_s:
         raise Refused(Why.LIFETIME, f"{claims.op} may be valid for {limits.life_s} s")
-    utc_s = max(now.utc_s or 0.0, now.floor_s)
-    if utc_s > claims.exp:
-        raise Refused(Why.EXPIRED, "its time is over")
-    if now.utc_s is None:
-        if not limits.without_clock:
-            raise Refused(Why.NO_CLOCK, "this vehicle does not know what time it is")
-    elif utc_s < claims.nbf - SKEW_S:
+    _check_time(claims.exp, limits, now)
+    if now.utc_s is not None and max(now.utc_s, now.floor_s) < claims.nbf - SKEW_S:
         raise Refused(Why.NOT_YET_VALID, "its time has not come")
+
+
+def check_again(
+    key: Key | None,
+    issuer: str,
+    op: str,
+    expires_s: int,
+    roles: Mapping[str, Collection[str]],
+    limits: Limits,
+    now: Now,
+) -> None:
+    """Whether what was interrupted may still be begun anew. Raises Refused.
+
+    `key`: what its kid means by now, None where it is not trusted any more.
+    """
+    if key is None:
+        raise Refused(Why.UNKNOWN_KEY, "its key is not known any more")
+    if key.revoked:
+        raise Refused(Why.REVOKED_KEY, "its key is revoked by now")
+    if key.issuer != issuer:
+        raise Refused(Why.ISSUER, "its key belongs to another issuer by now")
+    if op not in roles.get(key.role, ()):
+        raise Refused(Why.ROLE, f"role {key.role} may not give {op} any more")
+    _check_time(expires_s, limits, now)
+
+
+def _check_time(expires_s: int, limits: Limits, now: Now) -> None:
+    if max(now.utc_s or 0.0, now.floor_s) > expires_s:
+        raise Refused(Why.EXPIRED, "its time is over")
+    if now.utc_s is None and not limits.without_clock:
+        raise Refused(Why.NO_CLOCK, "this vehicle does not know what time it is")

@@ -31,6 +31,7 @@ class Operation:
     """`check` raises ValueError for wrong arguments; `run(cid, args, finish)` does not block.
 
     `repeatable`: doing it twice is as good as once, so a kill in the middle is mended by repeating.
+    `goes_on(cid)`: whether it is under way already at a start, and needs no beginning.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Operation:
     run: Callable[[str, Args, Finish], None]
     limits: Limits
     repeatable: bool = False
+    goes_on: Callable[[str], bool] = lambda cid: False
 
 
 def exactly(args: Args, required: Mapping[str, type], optional: Mapping[str, type]) -> None:

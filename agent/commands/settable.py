@@ -23,6 +23,8 @@ _HEADER = "# Written by the agent: changes that came as signed commands. See doc
 _UPLINK = frozenset(
     {"enabled", "format", "linger_s", "window", "max_payload_kib", "ack_timeout_s", "keepalive_s"}
 )
+_STORE = frozenset({"commit_interval_s", "alarm_commit_ms"})
+"""The others count from a restart on, so that they cannot be tried."""
 _SECRETS = ("file:", "env:", "credential:")
 
 
@@ -33,6 +35,11 @@ def check(args: Args) -> None:
         raise ValueError(f"set: expected 1..{MAX_KEYS} keys")
     for key, value in args["set"].items():
         path = _path(key)
+        if path[0] == "store" and not settable(path):
+            raise ValueError(
+                f"{key}: cannot be set from afar, it cannot be tried without a restart; "
+                f"of store there are: {', '.join(sorted(_STORE))}"
+            )
         if not settable(path):
             raise ValueError(f"{key}: cannot be set from afar")
         _check_value(key, value)
@@ -43,7 +50,9 @@ def settable(path: KeyPath) -> bool:
     match path:
         case ("agent", "log_level"):
             return True
-        case ("store", _, *_) | ("arbitration", _, _, *_) | ("budget", _, *_):
+        case ("store", str(key)):
+            return key in _STORE
+        case ("arbitration", _, _, *_) | ("budget", _, *_):
             return True
         case ("uplink", str(key)):
             return key in _UPLINK

@@ -14,9 +14,10 @@ import logging
 import os
 import queue
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from agent.alarms import Alarm, of
 from agent.commands import settable
@@ -33,8 +34,9 @@ NOTE_S = 15.0
 BACKUP = ".zz-remote.before"
 _SILENT = f"nothing was acknowledged within {TRIAL_S:.0f} s"
 
-Reload = Callable[[Callable[[Sequence[str]], None]], None]
-"""Ask for a reload; later told what is wrong with the configuration, nothing where it was taken."""
+Reload = Callable[[Callable[[Sequence[str], Sequence[str]], None]], None]
+"""Ask for a reload; later told what is wrong with the configuration, nothing where it was taken,
+and which of its keys wait for a restart of the agent."""
 
 
 class ConfigTrial:
@@ -62,14 +64,18 @@ class ConfigTrial:
         self._clock = clock
         self._failpoint = failpoint
         self._row: TrialRow | None = None
-        self._answers: queue.SimpleQueue[Sequence[str]] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[Sequence[str], Sequence[str]]] = queue.SimpleQueue()
         self._applied = self._acked = self._ended = False
         self._at = self._noted_at = clock()
         self._spent_s = 0.0
 
     def operation(self) -> Operation:
         """As the commander knows it."""
-        return Operation("config.set", settable.check, self.run, Limits(DAY_S), repeatable=True)
+        return Operation(
+            *("config.set", settable.check, self.run, Limits(DAY_S)),
+            repeatable=True,
+            goes_on=lambda cid: self._row is not None and self._row.cid == cid,
+        )
 
     def run(self, cid: str, args: Args, finish: Finish) -> None:
         """Validate, write and apply; the outcome comes with an ack, or with its absence."""
@@ -128,21 +134,46 @@ class ConfigTrial:
             self._forget()
             return
         while not self._answers.empty():
-            problems = self._answers.get()
+            problems, waiting = self._answers.get()
             if problems:
                 self._roll_back("refused", "; ".join(problems))
+                return
+            # What is not in force cannot be tried: an ack would prove nothing of it.
+            if untried := [key for key in waiting if self._asked_for(key)]:
+                text = f"{', '.join(untried)} would take effect at a restart only"
+                self._roll_back("needs_restart", text)
                 return
             self._applied = True
             text = f"applied; taken back unless something is acknowledged within {TRIAL_S:.0f} s"
             self._interim(self._row.cid, Outcome("trial", "applied", text))
         if self._acked:
-            self._end(Outcome("done", "confirmed", result={"changed": True}))
+            self._end(Outcome("done", "confirmed", result={"changed": True, **self._to_restart()}))
             return
         self._spent_s += elapsed_s
         if self._spent_s >= TRIAL_S:
             self._roll_back("rolled_back", _SILENT)
         elif now - self._noted_at >= NOTE_S:
             self._note()
+
+    def _asked(self) -> Mapping[str, Any]:
+        """What the command on trial sets, by dotted key."""
+        entry = self._journal.entry(self._row.cid) if self._row is not None else None
+        return entry.args.get("set", {}) if entry is not None else {}
+
+    def _asked_for(self, key: str) -> bool:
+        """Whether a key is one of those, or in one."""
+        try:
+            return any(f"{key}.".startswith(f"{asked}.") for asked in self._asked())
+        except JournalRefuses:
+            return True
+
+    def _to_restart(self) -> dict[str, list[str]]:
+        """The drivers that read their changed section at their next start."""
+        with suppress(JournalRefuses):
+            paths = [key.split(".") for key in self._asked()]
+            if names := sorted({path[1] for path in paths if path[0] == "drivers"}):
+                return {"restart": names}
+        return {}
 
     @property
     def _backup(self) -> Path:
@@ -164,7 +195,7 @@ class ConfigTrial:
             self._end(Outcome("failed", "not_writable", text))
             return
         self._failpoint("written")
-        self._reload(self._answers.put)
+        self._reload(lambda problems, waiting: self._answers.put((problems, waiting)))
 
     def _roll_back(self, code: str, why: str) -> None:
         assert self._row is not None
@@ -174,7 +205,7 @@ class ConfigTrial:
             put_back(self._file)
         except OSError as error:
             why = f"{why}; it could not be taken back: {error}"
-        self._reload(lambda problems: None)
+        self._reload(lambda problems, waiting: None)
         self._end(Outcome("failed", code, why))
 
     def _end(self, outcome: Outcome) -> None:

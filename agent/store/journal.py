@@ -15,28 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.store import counter_mark
-from agent.store.room import sync_directory
+from agent.store import counter_mark, journal_file
 
-FILE = "commands.db"
-VERSION = 1
 KEPT = 500
 """Commands that are over and told; older ones are forgotten, their counters are not."""
-
-_TABLES = """
-CREATE TABLE issuer (name TEXT PRIMARY KEY, ctr INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE clock (
-  id INTEGER PRIMARY KEY CHECK (id = 1), born_s INTEGER, floor_s INTEGER NOT NULL);
-CREATE TABLE command (
-  id INTEGER PRIMARY KEY, cid TEXT NOT NULL UNIQUE, issuer TEXT NOT NULL, ctr INTEGER NOT NULL,
-  kid TEXT NOT NULL, op TEXT NOT NULL, args TEXT NOT NULL, purpose TEXT NOT NULL,
-  state TEXT NOT NULL, code TEXT NOT NULL, text TEXT NOT NULL, result TEXT NOT NULL,
-  told INTEGER NOT NULL);
-CREATE TABLE trial (
-  id INTEGER PRIMARY KEY CHECK (id = 1), cid TEXT NOT NULL, before TEXT, after TEXT NOT NULL,
-  spent_s REAL NOT NULL);
-INSERT INTO clock VALUES (1, NULL, 0);
-"""
+_COLUMNS = "cid, issuer, ctr, kid, op, args, purpose, state, code, text, result, told, expires_s"
 
 
 class JournalRefuses(Exception):
@@ -45,9 +28,11 @@ class JournalRefuses(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A command. `state`: intended, done, failed, refused or unknown; `code` is the reason's word.
+    """A command. `state`: admitted, intended, done, failed, refused or unknown; `code` is the
+    reason's word. `admitted` is on the way to `intended`, and never runs.
 
-    `told`: its reply is in the outbox.
+    `told`: its reply is in the outbox. `expires_s`: UTC in s after which it must not begin, 0 where
+    an older agent wrote it down without.
     """
 
     cid: str
@@ -62,6 +47,7 @@ class Entry:
     text: str = ""
     result: dict[str, Any] | None = None
     told: bool = False
+    expires_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +66,14 @@ class Journal:
     def __init__(self, directory: Path) -> None:
         """Raises JournalRefuses where the disk does not let it."""
         self._directory = directory
-        self._path = directory / FILE
+        self._path = directory / journal_file.FILE
         self._db: sqlite3.Connection | None = None
         self._doubtful: set[str] = set()
         self.began_anew = False
         try:
             directory.mkdir(parents=True, exist_ok=True)
             mark = counter_mark.read(directory)
-            self._connect()
+            self._open()
         except (sqlite3.Error, OSError) as error:
             raise self._refusal(error) from error
         self._counters: dict[str, int] = dict(
@@ -98,6 +84,8 @@ class Journal:
         born, self.floor_s = self._open().execute("SELECT born_s, floor_s FROM clock").fetchone()
         self.born_s: int | None = born
         """Commands signed earlier are not accepted; None where no clock was known yet."""
+        # Their counter is not used up: they count as never heard of.
+        self._doubtful = {e.cid for e in self.admitted() if e.ctr > self.counter(e.issuer)}
 
     def close(self) -> None:
         """Close the file."""
@@ -125,30 +113,41 @@ class Journal:
         Raises JournalRefuses, and the command must not run then; it may come again.
         """
         floor_s = max(self.floor_s, issued_s)
+        counters = {**self._counters, entry.issuer: max(entry.ctr, self.counter(entry.issuer))}
         values = (
             *(entry.cid, entry.issuer, entry.ctr, entry.kid, entry.op, json.dumps(entry.args)),
-            *(entry.purpose, entry.state, entry.code, entry.text, json.dumps(entry.result)),
+            *(entry.purpose, "admitted", entry.code, entry.text, json.dumps(entry.result)),
+            *(0, entry.expires_s),
         )
-        self._doubtful.add(entry.cid)
-        self._write(
-            [
-                ("INSERT INTO command VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?)", (*values, 0)),
-                ("INSERT OR REPLACE INTO issuer VALUES (?, ?)", (entry.issuer, entry.ctr)),
-                ("UPDATE clock SET floor_s = ? WHERE id = 1", (floor_s,)),
-                (
-                    "DELETE FROM command WHERE told AND state != 'intended' AND id <= "
-                    "(SELECT max(id) FROM command) - ?",
-                    (KEPT,),
-                ),
-            ]
-        )
-        counters = {**self._counters, entry.issuer: max(entry.ctr, self.counter(entry.issuer))}
+        marks = ",".join("?" * len(values))
         try:
+            # Two steps: where it cannot be taken back either, what the first leaves never runs.
+            self._write([(f"INSERT INTO command ({_COLUMNS}) VALUES ({marks})", values)])
             counter_mark.write(self._directory, counters)
-        except OSError as error:
-            raise self._refusal(error) from error
-        self._doubtful.discard(entry.cid)
+            self._write(
+                [
+                    ("UPDATE command SET state = ? WHERE cid = ?", (entry.state, entry.cid)),
+                    ("INSERT OR REPLACE INTO issuer VALUES (?, ?)", (entry.issuer, entry.ctr)),
+                    ("UPDATE clock SET floor_s = ? WHERE id = 1", (floor_s,)),
+                    (
+                        "DELETE FROM command WHERE told AND state NOT IN ('intended', 'admitted') "
+                        "AND id <= (SELECT max(id) FROM command) - ?",
+                        (KEPT,),
+                    ),
+                ]
+            )
+        except (JournalRefuses, OSError) as error:
+            self._doubtful.add(entry.cid)
+            self.withdraw()
+            raise error if isinstance(error, JournalRefuses) else self._refusal(error) from error
         self._counters, self.floor_s = counters, floor_s
+
+    def withdraw(self) -> None:
+        """Take out what was refused as not durable, as soon as the disk lets it."""
+        if self._doubtful:
+            with suppress(JournalRefuses, OSError):
+                self._write([])
+                counter_mark.write(self._directory, self._counters)
 
     def finish(
         self, cid: str, state: str, code: str, text: str, result: dict[str, Any] | None
@@ -158,7 +157,7 @@ class Journal:
             [
                 (
                     "UPDATE command SET state = ?, code = ?, text = ?, result = ? "
-                    "WHERE cid = ? AND state = 'intended'",
+                    "WHERE cid = ? AND state IN ('intended', 'admitted')",
                     (state, code, text, json.dumps(result), cid),
                 ),
                 ("DELETE FROM trial WHERE cid = ?", (cid,)),
@@ -178,9 +177,14 @@ class Journal:
         """What was begun and has no result, in order."""
         return self._entries("WHERE state = 'intended' ORDER BY id")
 
+    def admitted(self) -> list[Entry]:
+        """What an earlier life was about to write down, and whose counter may be used up."""
+        return self._entries("WHERE state = 'admitted' ORDER BY id")
+
     def untold(self) -> list[Entry]:
         """What has a result whose reply is not known to be in the outbox, in order."""
-        return self._entries("WHERE state != 'intended' AND NOT told ORDER BY id")
+        where = "WHERE state NOT IN ('intended', 'admitted') AND NOT told ORDER BY id"
+        return self._entries(where)
 
     def trial(self) -> TrialRow | None:
         """The configuration on trial, None where none is."""
@@ -197,19 +201,8 @@ class Journal:
         self._write([("UPDATE trial SET spent_s = ? WHERE id = 1", (spent_s,))])
 
     def _entries(self, where: str, *values: object) -> list[Entry]:
-        rows = self._read(
-            "SELECT cid, issuer, ctr, kid, op, args, purpose, state, code, text, result, told "
-            f"FROM command {where}",
-            *values,
-        )
-        return [
-            Entry(
-                *(cid, issuer, ctr, kid, op, json.loads(args), purpose, state, code, text),
-                result=json.loads(result),
-                told=bool(told),
-            )
-            for cid, issuer, ctr, kid, op, args, purpose, state, code, text, result, told in rows
-        ]
+        rows = self._read(f"SELECT {_COLUMNS} FROM command {where}", *values)
+        return [_entry(row) for row in rows if row[0] not in self._doubtful]
 
     def _read(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         try:
@@ -219,9 +212,12 @@ class Journal:
             raise self._refusal(error) from error
 
     def _write(self, statements: list[tuple[str, tuple[object, ...]]]) -> None:
+        doubtful = sorted(self._doubtful)
         try:
             db = self._open()
             db.execute("BEGIN IMMEDIATE")
+            for cid in doubtful:
+                db.execute("DELETE FROM command WHERE cid = ?", (cid,))
             for sql, values in statements:
                 db.execute(sql, values)
             db.execute("COMMIT")
@@ -229,58 +225,24 @@ class Journal:
             # What the file holds is open now: it is read again, and what was refused stays so.
             self.close()
             raise self._refusal(error) from error
+        self._doubtful.difference_update(doubtful)
 
     def _open(self) -> sqlite3.Connection:
         if self._db is None:
-            self._connect()
-        assert self._db is not None
-        if self._doubtful:
-            doubtful = sorted(self._doubtful)
-            marks = ",".join("?" * len(doubtful))
-            self._db.execute(f"DELETE FROM command WHERE cid IN ({marks})", doubtful)
-            self._doubtful.clear()
+            self._db, anew = journal_file.connect(self._directory)
+            self.began_anew = self.began_anew or anew
         return self._db
-
-    def _connect(self) -> None:
-        for _ in range(2):
-            db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            try:
-                self._set_up(db)
-            except sqlite3.DatabaseError as error:
-                db.close()
-                if isinstance(error, sqlite3.OperationalError):
-                    raise
-                self._move_aside()
-                continue
-            self._db = db
-            return
-        raise sqlite3.OperationalError("a new file is damaged at once")
-
-    def _set_up(self, db: sqlite3.Connection) -> None:
-        """Check what is there, create what is not. Raises DatabaseError where it is damaged."""
-        db.execute("PRAGMA trusted_schema = OFF")
-        db.execute("PRAGMA journal_mode = TRUNCATE")
-        db.execute("PRAGMA synchronous = EXTRA")
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self.began_anew = True
-            db.executescript(f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version={VERSION};COMMIT;")
-            sync_directory(self._directory)
-        elif version != VERSION:
-            raise sqlite3.OperationalError(
-                f"{self._path} has format {version}, this version of brain knows {VERSION}"
-            )
-        if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("damaged")
-
-    def _move_aside(self) -> None:
-        number = 1
-        while (aside := self._directory / f"commands.corrupt-{number}.db").exists():
-            number += 1
-        self._path.replace(aside)
-        with suppress(FileNotFoundError):
-            self._path.with_name(f"{FILE}-journal").unlink()
-        sync_directory(self._directory)
 
     def _refusal(self, error: Exception) -> JournalRefuses:
         return JournalRefuses(f"{self._path}: {error}; check that disk")
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    """From _COLUMNS."""
+    cid, issuer, ctr, kid, op, args, purpose, state, code, text, result, told, expires_s = row
+    return Entry(
+        *(cid, issuer, ctr, kid, op, json.loads(args), purpose, state, code, text),
+        result=json.loads(result),
+        told=bool(told),
+        expires_s=expires_s,
+    )

@@ -137,7 +137,7 @@ def test_a_forged_reply(tmp_path: Path) -> None:
         ((), "--reply-key: expected"),
         (("--reply-key", "x"), "there is no ledger"),
         (("--no-wait", "--port", "1"), "broker 127.0.0.1:1"),
-        (("--no-wait", "--arg", "x=" + "y" * 9000), "a command of"),
+        (("--no-wait", "--unchecked", "--arg", "x=" + "y" * 9000), "a command of"),
     ],
 )
 def test_errors_are_one_line(tmp_path: Path, argv: tuple[str, ...], said: str) -> None:

@@ -34,6 +34,8 @@ def main() -> None:
     parser.add_argument("public")
     parser.add_argument("--die", default="")
     parser.add_argument("--after", type=int, default=1)
+    parser.add_argument("--utc", type=int, default=2000)
+    parser.add_argument("--revoked", action="store_true")
     options = parser.parse_args()
     passed = 0
 
@@ -55,7 +57,7 @@ def main() -> None:
     if journal.began_anew:
         journal.begin(1)
     trust = Trust(
-        {"k": Key(bytes.fromhex(options.public), "ops", "operator")},
+        {"k": Key(bytes.fromhex(options.public), "ops", "operator", options.revoked)},
         {"operator": {"once", "again"}},
     )
     door = Door(TOPIC)
@@ -73,7 +75,7 @@ def main() -> None:
             ),
         ],
         say=say,
-        utc_ms=lambda: 2_000_000,
+        utc_ms=lambda: options.utc * 1000,
         beat=lambda: None,
         failpoint=failpoint,
     )

@@ -6,9 +6,11 @@ What was only intended is answered as unknown, or done again where that does no 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -101,6 +103,22 @@ def test_killed_at_each_step(point: str, op: str, tmp_path: Path) -> None:
         assert ran[first] == (0 if point in ("intended", "before-effect") else 1)
 
 
+@pytest.mark.parametrize("point", ["intended", "before-effect"])
+@pytest.mark.parametrize(
+    ("later", "code"), [(("--utc", "2501"), "expired"), (("--revoked",), "revoked_key")]
+)
+def test_killed_and_its_time_or_its_key_is_over_at_the_next_start(
+    tmp_path: Path, point: str, later: tuple[str, ...], code: str
+) -> None:
+    cid, message = command(1, "again")
+    assert not life(tmp_path, [message], "--die", point)
+    assert life(tmp_path, [message], *later)
+    assert effects(tmp_path)[cid] == 0
+    assert {(r["state"], r["code"]) for r in answers(tmp_path)[cid]} == {("unknown", code)}
+    assert life(tmp_path, [message]), "nor when the key is trusted again, or the clock goes back"
+    assert effects(tmp_path)[cid] == 0
+
+
 def test_killed_at_random_again_and_again(tmp_path: Path) -> None:
     rng = random.Random(5)
     commands = [command(number, "once") for number in range(1, 9)]
@@ -141,6 +159,35 @@ def test_killed_at_each_storage_call(call: str, tmp_path: Path) -> None:
         assert said == {"unknown"} or effects(place)[cid] == 1
         if ended:
             assert at > 1, "nothing was injected"
+            return
+    raise AssertionError("it never ended by itself")
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is missing")
+@pytest.mark.parametrize("call", ["fdatasync,fsync", "pwrite64,write"])
+def test_killed_while_the_journal_is_brought_to_this_format(call: str, tmp_path: Path) -> None:
+    """Exhaustive. The old file or the new one is there, with the counters and what was open."""
+    first, one = command(1, "again")
+    second, two = command(2, "once")
+    assert not life(tmp_path / "old", [one], "--die", "intended")
+    with contextlib.closing(sqlite3.connect(tmp_path / "old" / "commands.db")) as db:
+        db.execute("ALTER TABLE command DROP COLUMN expires_s")
+        db.execute("PRAGMA user_version = 1")
+        db.commit()
+    for at in range(1, 60):
+        place = tmp_path / str(at)
+        shutil.copytree(tmp_path / "old", place)
+        files = [f"-P{place / name}" for name in ("commands.db", "commands.db-journal")]
+        trace = ("strace", "-f", "-qq", "-o", "/dev/null", f"-einject={call}:signal=KILL:when={at}")
+        ended = life(place, [], before=(*trace, *files))
+        assert life(place, [one, two])
+        # The old format does not say until when it may run: it is not begun anew.
+        assert effects(place) == {second: 1}
+        said = {cid: {r["state"] for r in found} for cid, found in answers(place).items()}
+        assert said == {first: {"unknown"}, second: {"done"}}
+        assert not [*place.glob("commands.corrupt-*")]
+        if ended:
+            assert at > 2, "nothing was injected"
             return
     raise AssertionError("it never ended by itself")
 

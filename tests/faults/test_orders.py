@@ -295,7 +295,7 @@ def test_killed_at_each_call_of_the_journal(world: World, orders: Orders, call: 
     files = [world.state_dir / name for name in names]
     given, log = 0, world.directory / "strace.log"
     with orders.driver(), orders.broker() as send:
-        for n in range(1, 60):
+        for n in range(1, 120):
             world.kill()
             world.spawn(*command(f"{call}:signal=KILL:when={n}", files=files, log=log))
             agent = world.agent

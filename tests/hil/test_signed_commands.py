@@ -155,7 +155,7 @@ def test_operations_and_refusals_from_end_to_end(fleet: Fleet) -> None:
     assert code == 0, said
     code, said = fleet.give("bundle", key="clips", role="clips")
     assert (code, said["state"], said["code"]) == (1, "refused", "role")
-    code, said = fleet.give("shell", "--arg", "line=id")
+    code, said = fleet.give("shell", "--unchecked", "--arg", "line=id")
     assert (code, said["code"]) == (1, "unknown_operation")
     code, said = fleet.give("dump", "--arg", "source=fms", "--arg", "seconds=5")
     assert (code, said["state"]) == (1, "failed")
@@ -204,8 +204,6 @@ def test_a_support_archive_reaches_the_cloud_without_a_secret(fleet: Fleet) -> N
     for name, content in parts.items():
         assert CANARY.encode() not in content, name
     fleet.until(fleet.settled, "the box has forgotten it")
-    code, said = fleet.give("status", "--out", str(fleet.directory / "nothing"))
-    assert code == 2, "status makes no file"
 
 
 @contextlib.contextmanager
@@ -270,13 +268,13 @@ def test_a_setting_is_changed_on_trial_and_stays(fleet: Fleet) -> None:
     # With the two above as many as an issuer may give at once.
     for key, value, why in (
         ("uplink.broker", "evil.example", "cannot be set from afar"),
-        ("uplink.ca_file", "x.pem", "cannot be set from afar"),
+        ("store.quota_mb.history", "1", "it cannot be tried without a restart"),
         ("vehicle.id", "bus-2", "cannot be set from afar"),
         ("commands.keys.x.key", "A" * 43, "cannot be set from afar"),
         ("drivers.gnss.port", "/dev/mem", "paths and references"),
         ("drivers.gnss.address", "evil.example:2947", "cannot be set from afar"),
         ("store.commit_interval_s", "9999", "expected a number"),
-        ("store.commit_intervall_s", "1", "unknown key"),
+        ("budget.monthly_mbb", "1", "unknown key"),
     ):
         code, said = fleet.give("config.set", "--set", f"{key}={value}")
         assert code == 1 and said["state"] in ("refused", "failed"), said

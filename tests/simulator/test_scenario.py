@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from simulator.scenario import Misuse, Scenario, arguments
 from simulator.stage import Stage
+from simulator.vehicle import Vehicle
 
 
 def parsed(tmp_path: Path, text: str, *more: str) -> Scenario:
@@ -48,6 +50,37 @@ def test_what_is_refused(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(Misuse) as caught:
         parsed(tmp_path, text)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "want_ms"),
+    [
+        ("2028-02-29T12:00Z", 1_835_438_400_000),
+        ("2028-02-29T12:00:00.5+02:00", 1_835_431_200_500),
+    ],
+)
+def test_the_date_on_the_bus(tmp_path: Path, text: str, want_ms: int) -> None:
+    one = arguments(["--run-dir", str(tmp_path), "--utc", text])
+    assert one.utc_start_ms == want_ms
+    world = Vehicle(7, utc_start_ms=one.utc_start_ms).world
+    assert world.utc_ms == want_ms // 1000 * 1000
+    assert Vehicle(7).world.utc_ms != world.utc_ms
+    assert Vehicle(7).world.vin == world.vin, "all else stays the seed's"
+
+
+def test_the_date_of_this_machine(tmp_path: Path) -> None:
+    before_ms = time.time_ns() // 1_000_000
+    one = arguments(["--run-dir", str(tmp_path), "--utc", "now"])
+    assert one.utc_start_ms is not None
+    assert before_ms <= one.utc_start_ms <= time.time_ns() // 1_000_000
+    assert arguments(["--run-dir", str(tmp_path)]).utc_start_ms is None
+
+
+@pytest.mark.parametrize("text", ["", "today", "2028-02-29", "2028-02-29T12:00", "1970-01-01T00Z"])
+def test_a_date_that_is_none(tmp_path: Path, text: str) -> None:
+    with pytest.raises(Misuse) as caught:
+        arguments(["--run-dir", str(tmp_path), "--utc", text])
+    assert f"--utc {text}: expected now, or a time with its offset" in str(caught.value)
 
 
 def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ class Vehicle:
             [
                 Operation("touch", self._check, self._touch, Limits(900)),
                 Operation("read", self._check, self._touch, Limits(86_400, True), repeatable=True),
+                Operation("look", self._check, self._touch, Limits(86_400), repeatable=True),
             ],
             say=self._say,
             utc_ms=lambda: None if self.utc_s is None else round(self.utc_s * 1000),

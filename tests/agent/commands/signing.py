@@ -82,5 +82,5 @@ OLD = Pen("ops-0", "ops", "operator")
 STRANGER = Pen("stranger", "ops", "operator")
 TRUST = Trust(
     {OPS.kid: OPS.key(), CLIPS.kid: CLIPS.key(), OLD.kid: OLD.key(revoked=True)},
-    {"operator": {"touch", "read", "config.set", "crash"}, "clips": {"read"}},
+    {"operator": {"touch", "read", "look", "config.set", "crash"}, "clips": {"read"}},
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from agent.commands import settable, trial
 from agent.commands.operation import Outcome
 from agent.commands.trial import ConfigTrial
+from agent.config_models import Config
+from agent.reload import FIXED
 from agent.store.journal import Entry, Journal
 
 CID = "0" * 26
@@ -32,14 +34,12 @@ class Life:
         self.now = 0.0
         self.problems: Sequence[str] = ()
         self.refused: Sequence[str] = ()
+        self.waiting: Sequence[str] = ()
         self.reloads: list[str] = []
         self.outcomes: list[Outcome] = []
         self.interim: list[Outcome] = []
         self.deaf = False
         self.journal = Journal(directory)
-        if self.journal.entry(CID) is None:
-            entry = Entry(CID, "ops", 1, "k", "config.set", {}, "test")
-            self.journal.intend(entry, 0)
 
         def failpoint(name: str) -> None:
             if name == die:
@@ -57,10 +57,10 @@ class Life:
         )
         self.trial.resume()
 
-    def _reload(self, answer: Callable[[Sequence[str]], None]) -> None:
+    def _reload(self, answer: Callable[[Sequence[str], Sequence[str]], None]) -> None:
         self.reloads.append(self.text())
         if not self.deaf:
-            answer(self.refused)
+            answer(self.refused, self.waiting)
 
     def _finish(self, cid: str, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
@@ -69,6 +69,9 @@ class Life:
     def set(self, **values: Any) -> None:
         changes = {key.replace("__", "."): value for key, value in values.items()}
         settable.check({"set": changes})
+        if self.journal.entry(CID) is None:
+            entry = Entry(CID, "ops", 1, "k", "config.set", {"set": changes}, "test")
+            self.journal.intend(entry, 0)
         self.trial.run(CID, {"set": changes}, lambda outcome: self._finish(CID, outcome))
 
     def passes(self, seconds: float) -> None:
@@ -221,6 +224,42 @@ def test_refused_by_the_coordinator_it_is_taken_back_at_once(tmp_path: Path) -> 
     assert life.codes == ["refused"] and not life.file.exists()
 
 
+def test_what_waits_for_a_restart_is_not_confirmed_but_taken_back(tmp_path: Path) -> None:
+    """Acks go on coming, and prove nothing of what is not in force."""
+    life = Life(tmp_path)
+    life.waiting = ["arbitration.speed.order", "vehicle.id"]
+    life.set(**{"arbitration.speed.order": ["gnss"], "budget.monthly_mb": 5})
+    life.trial.acked()
+    life.passes(1)
+    life.trial.acked()
+    life.passes(700)
+    assert life.codes == ["needs_restart"] and life.interim == []
+    assert "arbitration.speed.order" in life.outcomes[0].text
+    assert "vehicle.id" not in life.outcomes[0].text
+    assert not life.file.exists() and len(life.reloads) == 2
+
+
+def test_what_waits_for_a_restart_since_somebody_else_changed_it_is_not_in_the_way(
+    tmp_path: Path,
+) -> None:
+    life = Life(tmp_path)
+    life.waiting = ["store.files_mb", "budget.monthly_mb_more"]
+    life.set(budget__monthly_mb=5)
+    life.passes(1)
+    life.trial.acked()
+    life.passes(1)
+    assert life.codes == ["confirmed"]
+
+
+def test_the_reply_names_the_drivers_that_read_it_at_their_start(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    life.set(**{"drivers.gnss.baud": 9600, "drivers.gnss.protocol": "nmea", "uplink.window": 4})
+    life.passes(1)
+    life.trial.acked()
+    life.passes(1)
+    assert life.outcomes[0].result == {"changed": True, "restart": ["gnss"]}
+
+
 def test_the_same_again_is_nothing(tmp_path: Path) -> None:
     life = Life(tmp_path)
     life.set(store__commit_interval_s=2.0)
@@ -257,6 +296,8 @@ def test_where_the_folder_cannot_be_written(tmp_path: Path) -> None:
         *("uplink.profile", "vehicle.id", "vehicle.overlay", "agent.run_dir", "agent.state_dir"),
         *("commands.reply_key", "commands.keys.x.key", "commands.roles.x", "commands", "uplink"),
         *("drivers.gnss.type", "drivers", "drivers.gnss", "schema", "store", "arbitration.speed"),
+        *("store.quota_mb", "store.quota_mb.history", "store.files_mb", "store.thin_history"),
+        *("store.quota_hours.alarm", "store.quota_records.bulk", "store.commit_interval_s.x"),
     ],
 )
 def test_not_settable(key: str) -> None:
@@ -264,15 +305,33 @@ def test_not_settable(key: str) -> None:
         settable.check({"set": {key: "x"}})
 
 
+def test_what_is_settable_is_tried_at_once(tmp_path: Path) -> None:
+    """No key that may be set waits for a restart: the reload applies it."""
+    config = Config.model_validate({"schema": 1, "vehicle": {"id": "bus-1"}})
+    leaves = [*paths(config.model_dump(by_alias=True), ())]
+    tried = [path for path in leaves if settable.settable(path)]
+    assert len(tried) > 15
+    for fixed in FIXED:
+        assert not any(path[: len(fixed)] == fixed for path in tried), fixed
+        assert any(path[: len(fixed)] == fixed for path in leaves), fixed
+
+
+def paths(values: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from paths(value, (*above, key))
+        else:
+            yield (*above, key)
+
+
 @pytest.mark.parametrize(
     "value",
     ["/etc/passwd", "../x", "a\\b", "file:x", "env:HOME", "credential:x", "x\ny", "x" * 201, {}],
 )
 def test_values_that_are_places_or_trees(value: object) -> None:
-    with pytest.raises(ValueError, match=r"store\.x"):
-        settable.check({"set": {"store.x": value}})
-    with pytest.raises(ValueError, match=r"store\.x"):
-        settable.check({"set": {"store.x": [value]}})
+    for given_value in (value, [value]):
+        with pytest.raises(ValueError, match=r"^budget\.x: (paths|expected)"):
+            settable.check({"set": {"budget.x": given_value}})
 
 
 @given(
