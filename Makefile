@@ -112,14 +112,16 @@ packages:
 	for name in mosquitto strace faketime; do command -v $$name >/dev/null || \
 		echo "$$name is missing: tests that need it are reported as not run. apt install $$name"; done
 
-# Two at a time, whole simulated runs five at a time: they mostly wait for real seconds to pass.
+# Two at a time; those that mostly wait for real seconds to pass five at a time.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+WAITING := $(BIN)/python -m pytest -n 5 --dist loadfile
 RUNS_AT_ONCE := $(BIN)/python -m pytest -n 5 --dist load
 
 test: $(DEV) packages s3-server
-	$(PYTEST) -m "not slow" tests --ignore=tests/cloud --ignore=tests/hil
+	$(PYTEST) -m "not slow" tests/agent tests/drivers tests/simulator
+	$(WAITING) -m "not slow" tests/contracts tests/faults tests/rig
 	$(RUNS_AT_ONCE) -m "not slow" tests/hil
-	$(BIN)/python -m pytest tests/cloud
+	$(PYTEST) tests/cloud
 
 # Those that are too long for each change: one simulated run for each quirk, and more kills.
 test-long: $(DEV) packages
