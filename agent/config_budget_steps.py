@@ -8,12 +8,12 @@ from agent.config_budget import BudgetSection
 from agent.config_files import Tree
 from agent.config_problems import Problem
 
-_STEPS = ("previews_off_percent", "slow_percent", "newest_percent", "alarms_percent")
+_STEPS = ("slow_percent", "newest_percent", "alarms_percent")
 
 
 def budget_problems(tree: Tree, budget: BudgetSection) -> list[Problem]:
     """Steps that would begin before one that gives up less, and so jump over it."""
-    steps = [(name, getattr(budget, name)) for name in _STEPS if hasattr(budget, name)]
+    steps = [(name, getattr(budget, name)) for name in _STEPS]
     problems = []
     for (before, low), (name, percent) in pairwise(steps):
         if percent < low:

@@ -46,9 +46,9 @@ def test_random_kills(simulate: Simulate, seed: int) -> None:
 @pytest.mark.parametrize(
     ("fault", "target", "other"),
     [
-        ("driver_flood:gnss@5+6", "gnss", "fms"),
+        pytest.param("driver_flood:gnss@5+6", "gnss", "fms", marks=pytest.mark.slow),
         ("driver_raise:gnss@5+6", "gnss", "fms"),
-        ("driver_hang:gnss@5+14", "gnss", "fms"),
+        pytest.param("driver_hang:gnss@5+14", "gnss", "fms", marks=pytest.mark.slow),
         ("driver_segfault:fms@5+6", "fms", "gnss"),
         ("driver_flood:fms@5+6", "fms", "gnss"),
     ],

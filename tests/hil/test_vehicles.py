@@ -26,6 +26,7 @@ def test_a_diesel_bus_says_the_whole_set(simulate: Simulate) -> None:
     assert outcome.report["dropped_on_wire"].get("fms", 0) == 0
 
 
+@pytest.mark.slow
 def test_an_electric_bus(simulate: Simulate) -> None:
     outcome = simulate("--duration", "30", "--seed", "7", "--vehicle", "electric")
     outcome.assert_books()
@@ -46,6 +47,7 @@ def test_an_electric_bus_whose_driver_is_killed(simulate: Simulate) -> None:
     ).assert_books()
 
 
+@pytest.mark.slow
 def test_a_drive_by_timetable(simulate: Simulate, tmp_path: Path) -> None:
     path = feed(tmp_path)
     outcome = simulate(
