@@ -26,9 +26,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-import can_readers
-from can_readers import CHANNEL
-
+from benchmarks import can_readers
+from benchmarks.can_readers import CHANNEL
 from drivers.fms_j1939 import can_raw
 from drivers.fms_j1939.frames import Frame, parse
 from drivers.fms_j1939.table import PGNS

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import bus_traffic
 import cantools.database
 
 from agent.context import HostContext
 from agent.ring import Ring
+from benchmarks import bus_traffic
 from drivers.codecs import candump
 from drivers.codecs.j1939 import split_id
 from drivers.fms_j1939.frames import LineSplitter, parse

@@ -18,8 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import bus_traffic
-
+from benchmarks import bus_traffic
 from drivers.codecs.j1939 import TP_CM, TP_DT, Identifier, Transport, split_id
 from drivers.fms_j1939 import can_raw
 from drivers.fms_j1939.addresses import AddressConflicts

@@ -21,13 +21,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import bus_traffic
 import can.interfaces.slcan
 import cantools.database
-from bus_traffic import FULL_BUS, line
 
 from agent.context import HostContext
 from agent.ring import Ring
+from benchmarks import bus_traffic
+from benchmarks.bus_traffic import FULL_BUS, line
 from drivers.fms_j1939.receiver import Receiver, Statement
 from drivers.fms_j1939.slcan import SlcanBus
 from drivers.fms_j1939.table import GROUPS

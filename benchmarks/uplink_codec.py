@@ -17,14 +17,13 @@ import time
 import zlib
 from collections.abc import Callable, Collection, Iterator
 
-import bus_record as bus_record_17
-
 from agent.clock import OffsetRow, OffsetSource
 from agent.record import Record, Scalar
 from agent.signals import Datatype, Group, Signal
 from agent.uplink import codec
 from agent.uplink.catalogue import shapes_of
 from agent.uplink.payload import Payload, Run
+from benchmarks import bus_record as bus_record_17
 
 RUNS = 5
 REPEATS = 50

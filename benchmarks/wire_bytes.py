@@ -23,7 +23,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import bus_record
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -36,6 +35,7 @@ from agent.uplink.accounting import Accounting
 from agent.uplink.budget import BudgetConfig
 from agent.uplink.pump import Uplink
 from agent.uplink.settings import UplinkConfig
+from benchmarks import bus_record
 
 LIVE, BACKLOG = 60, 5_000
 SEGMENT = 65_483  # lo; the tap counts what is larger as several

@@ -18,8 +18,8 @@ OURS = "CAN_RAW, filter (the driver)"
 def test_system_calls_by_frame(rig: Rig) -> None:
     guest = rig.boot()
     guest.shell("modprobe -a vcan can-raw can-bcm")
-    script = "/opt/brain/src/benchmarks/can_receive.py"
-    done = guest.run(PYTHON[0], script, "--seconds", "1.5", "--json", timeout_s=180)
+    script = f"cd /opt/brain/src && {PYTHON[0]} -m benchmarks.can_receive --seconds 1.5 --json"
+    done = guest.run("sh", "-ec", script, timeout_s=180)
     rows = {row["reader"]: row for row in json.loads(done.output)["rows"]}
     calls = {reader: row["calls"] for reader, row in rows.items()}
     statements = {reader: row["statements"] for reader, row in rows.items()}
