@@ -97,7 +97,15 @@ def play(frames: list[bytes]) -> None:
 
 def run(name: str, frames: list[bytes], ids: list[int], *, traced: bool) -> dict[str, float]:
     """One reader over the frames: its figures, or its system calls since it was ready."""
-    argv = [sys.executable, __file__, "--reader", name, "--ids", json.dumps(ids)]
+    argv = [
+        sys.executable,
+        "-m",
+        "benchmarks.can_receive",
+        "--reader",
+        name,
+        "--ids",
+        json.dumps(ids),
+    ]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
         assert reader.stdin is not None
         assert reader.stdout is not None

@@ -61,7 +61,15 @@ def adaptor(frames: int, changing: bool) -> Iterator[str]:
     """The path of a port with an adaptor, a process of its own, at its far end."""
     master, slave = os.openpty()
     tty.setraw(slave)
-    command = [sys.executable, __file__, "--feed", str(master), "--frames", str(frames)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.receive_decode",
+        "--feed",
+        str(master),
+        "--frames",
+        str(frames),
+    ]
     command += ["--changing"] if changing else []
     with subprocess.Popen(command, pass_fds=[master], stdout=subprocess.PIPE) as process:
         try:
