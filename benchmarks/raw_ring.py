@@ -121,7 +121,10 @@ def main() -> None:
         print(f"  {name:36} {statistics.median(run[n] for run in got):7.3f} us")
     for kind in ("lines", "can_frames"):
         done = subprocess.run(
-            [sys.executable, __file__, "--memory", kind], capture_output=True, text=True, check=True
+            [sys.executable, "-m", "benchmarks.raw_ring", "--memory", kind],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         print(f"  RAM of {MINUTE} frames as {kind:18} {int(done.stdout) / 1000:7.1f} MB")
 
