@@ -13,7 +13,7 @@ from tests.faults.liar import Liar, Line, Packet
 from tests.faults.world import World
 
 
-@pytest.mark.fault("G1", "the broker goes up and down once a second for 15 s", slice=True)
+@pytest.mark.fault("G1", "the broker goes up and down once a second for 15 s")
 def test_a_broker_that_flaps(world: World, liar: Liar) -> None:
     begin(world)
     before, until = len(liar.lines), time.monotonic() + 15
