@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 MAX_RSS_KB = 60 * 1024
-SPARE_FILES = 16
+SPARE_FILES = 20
 """Doors, feeders, the connection and its look-up come after the agent has said that it records."""
 SPARE_THREADS = 5
 _NUMBERS = re.compile(r"\b(0x)?[0-9a-f]*\d[0-9a-f]*\b")
