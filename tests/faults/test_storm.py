@@ -177,7 +177,9 @@ def test_connections_that_break(world: World) -> None:
     for life in range(4):
         world.accepts(100)
         mark = world.mark()
-        broken = failing(feeder.process.pid, "sendto:error=ECONNRESET:when=20", files=[], log=log)
+        # Again and again: where it meets a report, nothing is to be sent anew.
+        reset = "sendto:error=ECONNRESET:when=20+7"
+        broken = failing(feeder.process.pid, reset, files=[], log=log)
         with broken:
             world.until(
                 lambda mark=mark: "count: counting 1 connected" in world.log(mark), "it is back"
