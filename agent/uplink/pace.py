@@ -17,7 +17,7 @@ fleet has been waiting for it and must not come at once."""
 FIRST_CAP_S = 2.0
 TAKEOVER_PAUSE_S = 10.0
 TAKEOVER_CAP_S = 600.0
-BARE_CUTS = 3
+BARE_CUTS = 5
 MAX_SHORT = 5
 """So many connections that held for less than 60 s are no accident any more."""
 
@@ -129,7 +129,7 @@ class Reconnect:
 class Takeovers:
     """Tells a second client of our name from accidents, where the broker gives no reason.
 
-    A broker of MQTT 3.1.1 just closes the connection, and so does mosquitto 2.0 with MQTT 5. Three
+    A broker of MQTT 3.1.1 just closes the connection, and so does mosquitto 2.0 with MQTT 5. Five
     in a row that were cut within a minute though nothing was asked of the broker are no accident,
     and no message's fault.
     """

@@ -53,7 +53,8 @@ def test_taken_over(world: World, version: int) -> None:
         world.until(lambda: time.monotonic() > until, "40 s pass", 60)
         attempts = sum(not line.v5 or version == 5 for line in liar.lines) - before
         world.figures["attempts_in_40_s"] = attempts
-        assert attempts <= 9
+        # Five cuts without a reason prove it, the pauses after that are 5 s at least.
+        assert attempts <= 12
         clone.stop()
         world.settle(calls=1, healed_at=time.monotonic())
         assert len(world.alarms("")) == 1
