@@ -115,6 +115,7 @@ packages:
 # Two at a time; those that mostly wait for real seconds to pass five at a time.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 WAITING := $(BIN)/python -m pytest -n 5 --dist loadfile
+FAULTS := $(BIN)/python -m pytest -n 4 --dist loadfile
 RUNS_AT_ONCE := $(BIN)/python -m pytest -n 5 --dist load
 
 test: $(DEV) packages s3-server
@@ -130,7 +131,7 @@ test-long: $(DEV) packages
 # Every fault that a plain Linux box can inject, and what became of every record: docs/faults.md.
 .PHONY: faults
 faults: $(DEV) packages
-	@BRAIN_FAULTS_ALL=1 BRAIN_FAULTS_REPORT=faults-report.json $(PYTEST) tests/faults
+	@BRAIN_FAULTS_ALL=1 BRAIN_FAULTS_REPORT=faults-report.json $(FAULTS) tests/faults
 
 # Random combinations of faults for some minutes; prints its seed. `make soak SEED=7` repeats one.
 MINUTES ?= 10

@@ -240,7 +240,7 @@ class Liar:
                 head, size = found
                 raw, stored = stored[:size], stored[size:]
                 if raw[0] >> 4 == CONNECT:
-                    line.v5 = raw[head + 6] == 5
+                    line.v5 = raw[head + 6 : head + 7] == b"\x05"
                 yield Packet(raw, raw[head:], line.v5)
                 found = _first(stored)
             got = sock.recv(CHUNK if bytes_per_s is None else 1024)
