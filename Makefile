@@ -175,8 +175,8 @@ bench: $(DEV)
 clean:
 	rm -rf $(VENV) $(S3) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-COMPILE := $(BIN)/python -m piptools compile -q --generate-hashes --no-emit-index-url --no-emit-find-links \
-	--no-emit-trusted-host --allow-unsafe --strip-extras --no-header --no-annotate
+COMPILE := $(BIN)/python -m piptools compile -q --generate-hashes --no-emit-options --allow-unsafe \
+	--strip-extras --no-header --no-annotate
 
 lock: $(DEV)
 	@$(BIN)/python -m piptools --version >/dev/null 2>&1 || $(BIN)/pip install -q pip-tools

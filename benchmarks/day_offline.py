@@ -14,16 +14,15 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 
 from agent.host import Host
 from agent.protocol import Notifier
 from agent.sdk import Context, Datatype, Driver, DriverConfig, Group, Kind, Signal
 from benchmarks.brain_side import fill
-from benchmarks.measured import BESIDE, Child, free_port, listening, wait
-from benchmarks.slow_link import SlowLink
-from simulator.broker import write_config
+from benchmarks.measured import BESIDE, wait
+from benchmarks.slow_vehicle import slow_vehicle
 
 DOOR = "Vehicle.Bus.Event.Bench"
 GROUP = Group("event", (Signal(DOOR, Datatype.INT64, "", "Counts up."),))
@@ -63,29 +62,10 @@ def measure(directory: Path, args: argparse.Namespace) -> None:
     print(
         f"filled in {time.monotonic() - began:.0f} s, {size / args.records:.0f} B a record on flash"
     )
-    port, ledger = free_port(), directory / "ledger.db"
-    write_config(directory / "broker.toml", port)
-    link = SlowLink(port, args.kbit, args.rtt_ms / 1000)
-    config = directory / "brain.toml"
-    config.write_text(f'schema = 1\n[vehicle]\nid = "bus-4021"\n[uplink]\nport = {link.port}\n')
-    python = [sys.executable, "-P", "-m"]
-    with ExitStack() as stack:
-
-        def start(*argv: str) -> Child:
-            return stack.enter_context(Child(argv, directory / "log", cwd=BESIDE))
-
-        start(*python, "simulator.broker", str(directory / "broker.toml"))
-        wait(lambda: listening(port), "the broker listens")
-        start(*python, "cloud", "--port", str(port), "--ledger", str(ledger), "--prefix", "brain")
-        (directory / "run").mkdir(0o700)
-        where = ["--config", str(config), "--run-dir", str(directory / "run")]
-        began = time.monotonic()
-        run = start(
-            *python, "agent.cli.main", "run", *where, "--state-dir", str(directory / "state")
-        )
-        wait((directory / "run" / "control.sock").exists, "the coordinator is there", 30)
-        print(f"open after {time.monotonic() - began:.2f} s")
-        start(sys.executable, "-m", "benchmarks.day_offline", "--driver", str(directory))
+    with slow_vehicle(directory, args.kbit, args.rtt_ms / 1000) as vehicle:
+        link, ledger, run = vehicle.link, vehicle.ledger, vehicle.run
+        print(f"open after {vehicle.opened_s:.2f} s")
+        vehicle.driver("benchmarks.day_offline")
         count = "SELECT count(*) FROM record WHERE source = 'bus'"
         wait(lambda: sum(booked(ledger, count)) > 0, "the first record", 60)
         first, up = time.monotonic(), link.up

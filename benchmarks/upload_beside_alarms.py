@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 
 from agent.host import Host
@@ -32,9 +32,8 @@ from agent.sdk import (
     Signal,
     sampled,
 )
-from benchmarks.measured import BESIDE, Child, free_port, listening, wait
-from benchmarks.slow_link import SlowLink
-from simulator.broker import write_config
+from benchmarks.measured import BESIDE, wait
+from benchmarks.slow_vehicle import slow_vehicle
 
 DOOR, SPEED, NAME = (f"Vehicle.Bus.Bench.{name}" for name in ("Door", "Speed", "Name"))
 EVENT = Group("event", (Signal(DOOR, Datatype.INT64, "", "Counts up.", EVERY),))
@@ -89,27 +88,9 @@ def say(ledger: Path, when: str, since: int) -> int:
 
 def measure(directory: Path, args: argparse.Namespace) -> None:
     """One file."""
-    port, ledger = free_port(), directory / "ledger.db"
-    write_config(directory / "broker.toml", port)
-    link = SlowLink(port, args.kbit, args.rtt_ms / 1000)
-    config = directory / "brain.toml"
-    config.write_text(f'schema = 1\n[vehicle]\nid = "bus-4021"\n[uplink]\nport = {link.port}\n')
-    python = [sys.executable, "-P", "-m"]
-    with ExitStack() as stack:
-
-        def start(*argv: str) -> Child:
-            return stack.enter_context(Child(argv, directory / "log", cwd=BESIDE))
-
-        start(*python, "simulator.broker", str(directory / "broker.toml"))
-        wait(lambda: listening(port), "the broker listens")
-        start(*python, "cloud", "--port", str(port), "--ledger", str(ledger), "--prefix", "brain")
-        (directory / "run").mkdir(0o700)
-        where = ["--config", str(config), "--run-dir", str(directory / "run")]
-        run = start(
-            *python, "agent.cli.main", "run", *where, "--state-dir", str(directory / "state")
-        )
-        wait((directory / "run" / "control.sock").exists, "the coordinator is there", 30)
-        start(sys.executable, "-m", "benchmarks.upload_beside_alarms", "--driver", str(directory))
+    with slow_vehicle(directory, args.kbit, args.rtt_ms / 1000) as vehicle:
+        link, ledger, run = vehicle.link, vehicle.ledger, vehicle.run
+        vehicle.driver("benchmarks.upload_beside_alarms")
         alone = "SELECT count(*) FROM record WHERE kind = 'event'"
         wait(lambda: sum(rows(ledger, alone)) > args.alone_s, "events alone", 300)
         last = say(ledger, "alone", 0)

@@ -24,19 +24,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from cloud import broker_options, command_keys
 from tests.faults.authority import Authority, Pair
 from tests.faults.injection import NotHere
+from tests.faults.strict_broker import strict
 
 ROOT = Path(__file__).parents[2]
-_STRICT = """user root
-listener {port} 127.0.0.1
-allow_anonymous false
-password_file {passwords}
-cafile {ca}
-certfile {cert}
-keyfile {key}
-require_certificate true
-persistence false
-log_dest none
-"""
 
 
 class Strict(BrokerProcess):
@@ -44,14 +34,8 @@ class Strict(BrokerProcess):
 
     def __init__(self, folder: Path, ours: Authority, mine: Pair) -> None:
         super().__init__("mosquitto", folder)
-        passwords = folder / "passwords"
-        argv = ["mosquitto_passwd", "-b", "-c", str(passwords), "ops", "secret-7"]
-        subprocess.run(argv, check=True, capture_output=True)
-        self._config.write_text(
-            _STRICT.format(
-                port=self.port, passwords=passwords, ca=ours.cert, cert=mine.cert, key=mine.key
-            )
-        )
+        text = strict(folder, self.port, ours, mine, {"ops": "secret-7"})
+        self._config.write_text(text + "log_dest none\n")
 
 
 @pytest.fixture

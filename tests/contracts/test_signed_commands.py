@@ -82,6 +82,13 @@ def answers(directory: Path) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
+traced = pytest.mark.skipif(
+    shutil.which("strace") is None,
+    reason="not run: strace is missing (apt install strace). Instead: kills at failpoints here, a "
+    "full disk and the older journal in tests/agent/commands/test_recovery.py",
+)
+
+
 @pytest.mark.parametrize("op", ["once", "again"])
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_at_each_step(point: str, op: str, tmp_path: Path) -> None:
@@ -132,7 +139,7 @@ def test_killed_at_random_again_and_again(tmp_path: Path) -> None:
         assert {reply["state"] for reply in said[cid]} <= {"done", "unknown"} and said[cid]
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is missing")
+@traced
 @pytest.mark.parametrize("call", ["fdatasync,fsync", "pwrite64,write", "openat", "unlink,rename"])
 def test_killed_at_each_storage_call(call: str, tmp_path: Path) -> None:
     """Exhaustive: N until a life ends by itself."""
@@ -163,7 +170,7 @@ def test_killed_at_each_storage_call(call: str, tmp_path: Path) -> None:
     raise AssertionError("it never ended by itself")
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is missing")
+@traced
 @pytest.mark.parametrize("call", ["fdatasync,fsync", "pwrite64,write"])
 def test_killed_while_the_journal_is_brought_to_this_format(call: str, tmp_path: Path) -> None:
     """Exhaustive. The old file or the new one is there, with the counters and what was open."""
@@ -192,7 +199,7 @@ def test_killed_while_the_journal_is_brought_to_this_format(call: str, tmp_path:
     raise AssertionError("it never ended by itself")
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is missing")
+@traced
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
 @pytest.mark.parametrize("call", ["pwrite64,write", "fdatasync,fsync"])
 def test_what_cannot_be_written_down_is_not_done(call: str, error: str, tmp_path: Path) -> None:

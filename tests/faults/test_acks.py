@@ -5,22 +5,15 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 
 from tests.books import accepted_in
-from tests.faults.liar import PUBLISH, Liar, Line, Packet, between, packet, puback
+from tests.faults.liar import PUBLISH, Liar, Line, Packet, packet, puback
 from tests.faults.world import VEHICLE, World
 
 ACKS = f"brain/v1/{VEHICLE}/dn/acks".encode()
-
-
-@pytest.fixture
-def liar(world: World) -> Iterator[Liar]:
-    with between(world) as made:
-        yield made
 
 
 def ack(epoch: str, *ranges: tuple[int, int]) -> bytes:

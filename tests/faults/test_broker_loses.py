@@ -33,32 +33,6 @@ def test_confirmed_and_lost(world: World, liar: Liar) -> None:
     assert not world.alarms("")
 
 
-@pytest.mark.fault("G4", "batches are confirmed and lost, then the agent is killed", slice=True)
-def test_confirmed_lost_and_killed(world: World, liar: Liar) -> None:
-    """The next life knows nothing of what the last one sent: only the outbox has it."""
-    lost: list[int] = []
-
-    def lose(one: Packet, line: Line) -> bytes | None:
-        if one.batch:
-            lost.append(one.mid)
-            line.answer(puback(one.mid))
-            return None
-        return one.raw
-
-    liar.up = lose
-    world.dial()
-    world.start()
-    world.feed()
-    world.until(lambda: len(lost) >= 4, "some batches are lost")
-    # What is acknowledged alone is deleted within a second.
-    world.accepts(100)
-    world.kill()
-    liar.up = None
-    began = time.monotonic()
-    world.start()
-    assert world.settle(healed_at=began).dropped == 0
-
-
 @pytest.mark.fault("G4", "mosquitto confirms, queues for a cloud end that is away, and is killed")
 def test_killed_with_a_queue(world: World) -> None:
     use_mosquitto(world)

@@ -5,19 +5,17 @@ from __future__ import annotations
 import shutil
 import socket
 import ssl
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from tests.faults.authority import Authority, Pair, server
 from tests.faults.brokers import begin
+from tests.faults.clocks import receiver
 from tests.faults.liar import Liar, between
-from tests.faults.world import CHECKOUT, World
+from tests.faults.world import World
 
 DAY_S = 86_400.0
 
@@ -33,30 +31,6 @@ def trusting(world: World, ours: Authority, **uplink: str) -> Iterator[Liar]:
     settings = {"broker": "localhost", "tls": "on", "ca_file": str(ours.cert)} | uplink
     with between(world, **settings) as liar:
         yield liar
-
-
-@contextmanager
-def gnss(world: World, ahead_s: float) -> Iterator[Callable[[], None]]:
-    """A receiver whose time is so far ahead of this machine's; call it to make it silent."""
-    argv = [sys.executable, "-P", str(Path(__file__).with_name("gnss_clock.py"))]
-    argv += [str(world.run_dir / "ingest.sock"), str(world.directory), str(ahead_s)]
-    with (world.directory / "gnss.log").open("ab") as log:
-        process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=CHECKOUT
-        )
-    assert process.stdin is not None
-    stdin = process.stdin
-
-    def hush() -> None:
-        stdin.write(b"hush\n")
-        stdin.flush()
-
-    try:
-        yield hush
-    finally:
-        process.stdin.close()
-        process.kill()
-        process.wait()
 
 
 def refused(world: World, liar: Liar, text: str) -> None:
@@ -155,7 +129,7 @@ def test_a_clock_that_is_behind(world: World, ours: Authority) -> None:
     with trusting(world, ours) as liar:
         liar.context = server(ours.issue("localhost", from_days=1, to_days=9))
         refused(world, liar, "set its clock; with a GNSS fix it connects by itself")
-        with gnss(world, 2 * DAY_S) as hush:
+        with receiver(world, 2 * DAY_S) as hush:
             world.until(lambda: liar.lines, "it connects", 60)
             hush()
             world.settle(calls=1, healed_at=time.monotonic())
@@ -173,7 +147,7 @@ def test_no_way_round(world: World, ours: Authority, what: str) -> None:
     with trusting(world, ours) as liar:
         liar.context = server(bad)
         world.start()
-        with gnss(world, 2 * DAY_S) as hush:
+        with receiver(world, 2 * DAY_S) as hush:
             world.until(lambda: _clock(world) == "gnss", "GNSS time is known")
             attempts = liar.accepted
             world.until(lambda: liar.accepted >= attempts + 3, "it tries again", 60)

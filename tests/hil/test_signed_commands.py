@@ -136,6 +136,21 @@ class Fleet:
             process.stop()
 
 
+def brain(fleet: Fleet, *words: str) -> str:
+    """What a command of the vehicle's own prints; it must succeed."""
+    where = ["--run-dir", str(fleet.directory / "run"), "--config", str(fleet.config)]
+    shown = subprocess.run(
+        [sys.executable, "-m", "agent.cli.main", *words, *where],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        timeout=30,
+    )
+    assert shown.returncode == 0, shown.stderr
+    return shown.stdout
+
+
 @pytest.fixture
 def fleet(run_dir: Path) -> Iterator[Fleet]:
     made = Fleet(run_dir)
@@ -163,27 +178,8 @@ def test_operations_and_refusals_from_end_to_end(fleet: Fleet) -> None:
     assert fleet.commands()["refused"] == {"role": 1, "unknown_operation": 1}
     audit = ask(fleet.directory / "run", "audit") or {}
     assert audit["balanced"] and audit["by_class"]["alarm"]["accepted"] == 5
-    line = [sys.executable, "-m", "agent.cli.main", "commands", "--run-dir"]
-    shown = subprocess.run(
-        [*line, str(fleet.directory / "run"), "--config", str(fleet.config)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        timeout=30,
-    )
-    assert shown.returncode == 0, shown.stderr
-    assert "1 role" in shown.stdout and "ops, operator: may" in shown.stdout
-    line[-2:] = ["bundle", "--out", str(fleet.directory / "support.tar.gz"), "--run-dir"]
-    shown = subprocess.run(
-        [*line, str(fleet.directory / "run"), "--config", str(fleet.config)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        timeout=30,
-    )
-    assert shown.returncode == 0, shown.stderr
+    assert "ops, operator: may" in (shown := brain(fleet, "commands")) and "1 role" in shown
+    brain(fleet, "bundle", "--out", str(fleet.directory / "support.tar.gz"))
     assert tarfile.is_tarfile(fleet.directory / "support.tar.gz")
 
 

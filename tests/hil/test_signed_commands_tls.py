@@ -16,19 +16,10 @@ import pytest
 from simulator.processes import Process, ask
 from tests.faults.authority import Authority
 from tests.faults.injection import NotHere
+from tests.faults.strict_broker import strict
 from tests.hil.test_signed_commands import VEHICLE, Fleet
 
 pytestmark = pytest.mark.timeout(400)
-_STRICT = """user root
-listener {port} 127.0.0.1
-allow_anonymous false
-password_file {passwords}
-cafile {ca}
-certfile {cert}
-keyfile {key}
-require_certificate true
-persistence false
-"""
 
 
 class Guarded(Fleet):
@@ -38,17 +29,11 @@ class Guarded(Fleet):
         super().__init__(directory)
         ours = Authority(directory / "ours")
         mine, vehicle, cloud = (ours.issue(name) for name in ("localhost", VEHICLE, "cloud"))
-        passwords = directory / "passwords"
-        for name, create in (("bus", ["-c"]), ("cloud", [])):
-            argv = ["mosquitto_passwd", "-b", *create, str(passwords), name, f"{name}-secret"]
-            subprocess.run(argv, check=True, capture_output=True)
-            (directory / f"{name}.password").write_text(f"{name}-secret\n")
+        passwords = {name: f"{name}-secret" for name in ("bus", "cloud")}
+        for name, password in passwords.items():
+            (directory / f"{name}.password").write_text(f"{password}\n")
         config = directory / "mosquitto.conf"
-        config.write_text(
-            _STRICT.format(
-                port=self.port, passwords=passwords, ca=ours.cert, cert=mine.cert, key=mine.key
-            )
-        )
+        config.write_text(strict(directory, self.port, ours, mine, passwords))
         program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
         self.broker = Process("broker", [program, "-c", str(config)], directory / "broker.log")
         self.access = ["--broker", "localhost", "--ca", str(ours.cert), "--cert", str(cloud.cert)]
