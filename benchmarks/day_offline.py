@@ -90,7 +90,7 @@ def measure(directory: Path, args: argparse.Namespace) -> None:
             f"{run.peak_mb():.0f} MB resident at most"
         )
         if len(latencies) > 1:
-            p99 = statistics.quantiles(latencies, n=100)[98]
+            p99 = statistics.quantiles(latencies, n=100, method="inclusive")[98]
             print(
                 f"{len(latencies)} alarms meanwhile: p50 {statistics.median(latencies):.0f} ms, "
                 f"p99 {p99:.0f} ms, worst {latencies[-1]} ms"

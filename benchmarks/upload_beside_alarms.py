@@ -78,7 +78,7 @@ def say(ledger: Path, when: str, since: int) -> int:
         of = f"FROM record WHERE source = 'bus' AND kind = '{kind}' AND seq > {since}"
         latencies = sorted(rows(ledger, f"SELECT received_boottime_ms - boottime_ms {of}"))
         last = max([last, *rows(ledger, f"SELECT max(seq) {of}")])
-        p99 = statistics.quantiles(latencies, n=100)[98]
+        p99 = statistics.quantiles(latencies, n=100, method="inclusive")[98]
         print(
             f"{when}: {len(latencies)} {kind}s: p50 {statistics.median(latencies):.0f} ms, "
             f"p99 {p99:.0f} ms, worst {latencies[-1]} ms"

@@ -17,6 +17,8 @@ PORTION_S = 0.7
 them, and has 2 s and a round trip for all of its way."""
 QUICK_S = PORTION_S / 2
 """What took less says little of the link, which may be much quicker: it is told by doubling."""
+SMALL = 8
+"""A message of an eighth of a portion passes at once: what it takes is the round trip."""
 
 
 class Portion:
@@ -25,6 +27,7 @@ class Portion:
     def __init__(self) -> None:
         self.nbytes = FIRST_BYTES
         self._confirmed_at = float("-inf")
+        self._small_s = float("inf")
 
     def confirmed(
         self, nbytes: int, sent_at: float, now: float, *, ahead: int = 0, rtt_s: float = 0.0
@@ -32,8 +35,13 @@ class Portion:
         """The broker has a message of `nbytes`. Times are seconds of one monotonic clock.
 
         `ahead`: bytes under way before it when it was sent; some had passed by then. `rtt_s`: the
-        round trip, which tells nothing about what the link carries.
+        round trip of TCP, which tells nothing about what the link carries. Where a proxy of the
+        operator answers for TCP, the quickest small message tells the whole way.
         """
+        if nbytes <= self.nbytes // SMALL:
+            self._small_s = min(self._small_s, now - sent_at)
+        if self._small_s < float("inf"):
+            rtt_s = max(rtt_s, self._small_s)
         alone_s = now - max(sent_at + rtt_s, self._confirmed_at)
         # Confirmations may come in a bunch: then all that was under way tells more.
         share_s = (now - sent_at - rtt_s) * nbytes / max(1, nbytes + ahead)
@@ -52,5 +60,6 @@ class Portion:
 
     def lost(self, nbytes: int) -> None:
         """The connection went while the broker owed its confirmation for `nbytes`."""
+        self._small_s = float("inf")
         if nbytes >= self.nbytes // 2:
             self.nbytes = max(LEAST_BYTES, self.nbytes // 2)

@@ -18,6 +18,7 @@ import pytest
 from tests.faults.catalogue import TITLES
 from tests.faults.injection import NotHere
 from tests.faults.liar import Liar, between
+from tests.faults.orders import Orders
 from tests.faults.world import World
 from tests.report import Report
 
@@ -67,6 +68,12 @@ def world(request: pytest.FixtureRequest, figures: dict[str, Any]) -> Iterator[W
             made.close()
     if request.node.stash.get(PASSED, False):
         assert "lost" in figures, "records without books: settle"
+
+
+@pytest.fixture
+def orders(world: World) -> Orders:
+    """The owner of the vehicle, who gives orders."""
+    return Orders(world)
 
 
 @pytest.fixture

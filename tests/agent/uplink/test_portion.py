@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.uplink.portion import FIRST_BYTES, LARGEST_BYTES, LEAST_BYTES, PORTION_S, Portion
+from agent.uplink.portion import FIRST_BYTES, LARGEST_BYTES, LEAST_BYTES, PORTION_S, SMALL, Portion
 
 KIB = 1024
 
@@ -56,6 +56,29 @@ def test_what_was_under_way_before_it(
     portion = Portion()
     portion.confirmed(1, -1.0, -1.0)
     portion.confirmed(4 * KIB, sent_at, now, ahead=ahead, rtt_s=rtt_s)
+    assert abs(portion.nbytes - nbytes) <= 1
+
+
+@pytest.mark.parametrize(
+    ("small", "nbytes"),
+    [
+        ([], 2_867),
+        ([0.3], FIRST_BYTES),
+        ([0.9, 0.3, 0.5], FIRST_BYTES),  # the quickest: others waited behind something
+        ([0.3, None], 2_867),  # another connection may have another way
+    ],
+)
+def test_the_quickest_small_message_tells_the_round_trip(
+    small: list[float | None], nbytes: int
+) -> None:
+    portion, now = Portion(), 0.0
+    for took_s in small:
+        if took_s is None:
+            portion.lost(0)
+        else:
+            portion.confirmed(FIRST_BYTES // SMALL, now, now + took_s)
+            now += took_s
+    portion.confirmed(4 * KIB, now, now + 1.0, rtt_s=0.0001)
     assert abs(portion.nbytes - nbytes) <= 1
 
 
