@@ -65,7 +65,11 @@ class Coordinator:
         reread: Callable[[], Config],
         remote: Remote,
     ) -> None:
-        """`reread` reads the configuration again at a reload. Raises ConfigInvalid."""
+        """`reread` reads the configuration again at a reload.
+
+        Raises ConfigInvalid, OutboxLocked where another coordinator owns `state_dir`, OutboxTooNew
+        where a newer agent wrote it, OutboxFull where the disk does not let it.
+        """
         self.started = time.monotonic()
         self.config = config
         self._reread = reread
@@ -292,18 +296,3 @@ class Coordinator:
 
     def _refuse(self, loss: Loss) -> None:
         self.pipeline.refuse(loss)
-
-
-def serve(
-    config: Config,
-    run_dir: Path,
-    state_dir: Path,
-    reread: Callable[[], Config],
-    remote: Remote,
-) -> int:
-    """`brain run`: the coordinator until SIGTERM; `reread` reads the configuration again.
-
-    Raises OutboxLocked where another coordinator owns `state_dir`, StoreTooNew where a newer agent
-    wrote it.
-    """
-    return Coordinator(config, run_dir, state_dir, reread, remote).run()

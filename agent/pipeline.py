@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from agent.asides import Asides
 from agent.clock import OffsetRow, boottime_ms
 from agent.driver_views import DriverViews
 from agent.ingest import Arrival, Inbound, Joined
@@ -81,10 +82,7 @@ class Pipeline:
         self._marks: dict[str, Mark] = {}
         self._acked: dict[str, list[Range]] = {}
         self._refused: list[Loss] = []
-        self._others = threading.Lock()
-        self._acked_news: list[tuple[str, tuple[Range, ...]]] = []
-        self._refused_news: list[Loss] = []
-        self._own: list[Record] = []
+        self._asides = Asides()
         self._due: float | None = None
         self._change: Change | None = None  # what is being committed
         # What the system clock said at the start is news too: without it nothing is ever dated
@@ -120,34 +118,27 @@ class Pipeline:
 
     def acknowledge(self, epoch: str, ranges: Sequence[Range]) -> None:
         """The cloud application has these on its own disk. From any thread; never blocks."""
-        with self._others:
-            self._acked_news.append((epoch, tuple(ranges)))
+        self._asides.acknowledge(epoch, ranges)
 
     def refuse(self, loss: Loss) -> None:
         """This will never be delivered: drop it with an account. From any thread."""
-        with self._others:
-            self._refused_news.append(loss)
+        self._asides.refuse(loss)
 
     def state(self, record: Record) -> None:
         """A record of the agent itself; it has no stream. From any thread."""
-        with self._others:
-            self._own.append(record)
+        self._asides.state(record)
 
     def _hear_others(self) -> None:
-        with self._others:
-            own, self._own = self._own, []
-            acked, self._acked_news = self._acked_news, []
-            refused, self._refused_news = self._refused_news, []
-        for epoch, ranges in acked:
+        said = self._asides.fetch()
+        for epoch, ranges in said.acked:
             self._acked.setdefault(epoch, []).extend(ranges)
-        self._refused += refused
-        for at, record in enumerate(own, 1):
+        self._refused += said.refused
+        for at, record in enumerate(said.own, 1):
             self._accept(record)
             if self._ends_row() and not self._stop.is_set():
-                with self._others:
-                    self._own = own[at:] + self._own
+                self._asides.put_back(said.own[at:])
                 break
-        if acked or refused:
+        if said.acked or said.refused:
             self._due_within(ACKS_ALONE_S)
 
     def _settle_others(self, change: Change) -> None:
@@ -278,7 +269,7 @@ class Pipeline:
             records=self._pending,
             boot=self._boot,
             marks=self._marks,
-            acked=[(epoch, ranges) for epoch, ranges in self._acked.items()],
+            acked=list(self._acked.items()),
             drops=self._refused,
             offsets=None if rows is self._offsets_written else list(rows),
             catalogue=dict(self._encoded) if self._catalogue_changed else None,

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
             raise
         return refuse_slowly(error)
 
-    from agent.app import serve
+    from agent.app import Coordinator
     from agent.cli.candidate import judge
     from agent.commanding import Remote
     from agent.commands.settable import FILE
@@ -59,7 +59,9 @@ def main(arguments: Sequence[str]) -> int:
             main_file.parent / DROP_INS / FILE,
             lambda file, text: judge(main_file, file, text),
         )
-        return serve(config, where.run_dir, where.state_dir, lambda: reread(options.config), remote)
+        return Coordinator(
+            config, where.run_dir, where.state_dir, lambda: reread(options.config), remote
+        ).run()
     except (OutboxFull, OutboxLocked, OutboxTooNew, SecretUnavailable, OSError) as error:
         raise CliError(f"brain run: {error}", DEGRADED) from error
 
