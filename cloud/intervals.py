@@ -74,6 +74,19 @@ class IntervalSet:
             since = max(since, last + 1)
         return missing
 
+    def within(self, first: int, last: int) -> list[Range]:
+        """The intervals of `first` to `last` that are missing."""
+        missing, since = [], first
+        for at in range(bisect_left(self._lasts, first), len(self._firsts)):
+            if self._firsts[at] > last:
+                break
+            if self._firsts[at] > since:
+                missing.append(Range(since, self._firsts[at] - 1))
+            since = self._lasts[at] + 1
+        if since <= last:
+            missing.append(Range(since, last))
+        return missing
+
     def __iter__(self) -> Iterator[Range]:
         return map(Range, self._firsts, self._lasts)
 

@@ -117,7 +117,7 @@ class Ledger:
         batches = [delivery.batch for delivery in intake.deliveries]
         dated = book_offsets(self._db, batches)
         outcome = self._book_records(intake.deliveries, dated)
-        book_drops(self._db, batches)
+        book_drops(self._db, self._spans, batches)
         note_thinned(self._db, batches)
         self.files.book(batches, intake.chunks)
         self._spans.book(batches)

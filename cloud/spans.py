@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from cloud.acks import carried
 from cloud.batch import Batch, Drop
-from cloud.intervals import IntervalSet
+from cloud.intervals import IntervalSet, Range
 
 MAX_CACHED = 10_000
 """Epochs whose interval set stays in memory; the file holds any number."""
+
+
+MISSING = "missing"
+"""The reason of an account of numbers that a damaged vehicle has no more and knows nothing of."""
 
 
 class Spans:
@@ -75,11 +79,50 @@ def note_thinned(db: sqlite3.Connection, batches: Iterable[Batch]) -> None:
     )
 
 
-def book_drops(db: sqlite3.Connection, batches: Iterable[Batch]) -> None:
-    """Writes the drop accounts of the batches; they come again until they are acknowledged."""
+def book_drops(db: sqlite3.Connection, spans: Spans, batches: Sequence[Batch]) -> None:
+    """Writes the drop accounts of the batches; they come again until they are acknowledged.
+
+    To be called before `spans` knows of these batches.
+    """
     stated = {(batch.vehicle, batch.epoch, drop) for batch in batches for drop in batch.drops}
+    gaps: dict[tuple[str, str, Range], dict[str, int]] = {}
     for vehicle, epoch, drop in sorted(stated):
-        _book_drop(db, vehicle, epoch, drop)
+        if drop.reason == MISSING:
+            counts = gaps.setdefault((vehicle, epoch, Range(drop.first, drop.last)), {})
+            counts[drop.storage_class] = drop.n
+        else:
+            _book_drop(db, vehicle, epoch, drop)
+    for (vehicle, epoch, gap), counts in gaps.items():
+        known = IntervalSet(spans.of(vehicle, epoch))
+        for batch in batches:
+            if (batch.vehicle, batch.epoch) == (vehicle, epoch):
+                for first, last in batch.runs:
+                    known.add(first, last)
+                for drop in batch.drops:
+                    if drop.reason != MISSING:
+                        known.add(drop.first, drop.last)
+        for drop in missing(known.within(*gap), counts):
+            _book_drop(db, vehicle, epoch, drop)
+
+
+def missing(pieces: Iterable[Range], counts: Mapping[str, int]) -> Iterator[Drop]:
+    """Accounts of exactly the numbers in `pieces`; `counts`: how many of which class, about.
+
+    The vehicle has lost its books of them: it cannot know which of them arrived here.
+    """
+    rest = dict(counts)
+    fallback = max(rest, key=lambda name: rest[name])
+    for first, last in pieces:
+        room = last - first + 1
+        shares = {}
+        for name in sorted(rest):
+            shares[name] = min(room, rest[name])
+            rest[name] -= shares[name]
+            room -= shares[name]
+        shares[fallback] += room
+        for name, n in shares.items():
+            if n:
+                yield Drop(name, first, last, n, MISSING)
 
 
 def _book_drop(db: sqlite3.Connection, vehicle: str, epoch: str, drop: Drop) -> None:
@@ -94,10 +137,11 @@ def _book_drop(db: sqlite3.Connection, vehicle: str, epoch: str, drop: Drop) -> 
         return
     db.execute(
         "DELETE FROM dropped WHERE vehicle=? AND epoch=? AND class=?"
-        " AND first BETWEEN ? AND ? AND last<=?",
-        (*of_class, drop.first, drop.last, drop.last),
+        " AND first BETWEEN ? AND ? AND last<=? AND reason=?",
+        (*of_class, drop.first, drop.last, drop.last, drop.reason),
     )
     db.execute(
-        "INSERT INTO dropped VALUES(?,?,?,?,?,?,?)",
+        "INSERT INTO dropped VALUES(?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET"
+        " last=max(last, excluded.last), count=count+excluded.count, reason=excluded.reason",
         (*of_class, drop.first, drop.last, drop.n, drop.reason),
     )

@@ -9,6 +9,9 @@ from agent.record import StorageClass
 from agent.store.intervals import IntervalSet
 from agent.store.rows import Drop, Range
 
+MISSING = "missing"
+"""Why numbers are in no row: nobody here knows any more. The far end knows which it never had."""
+
 _SELECT = "SELECT id, class, epoch, first, last, count, reason FROM dropped ORDER BY id"
 
 
@@ -106,14 +109,12 @@ def load(db: sqlite3.Connection) -> dict[int, Drop]:
     }
 
 
-def allot(
-    gaps: Iterable[tuple[str, Range]], lost: Mapping[StorageClass, int], reason: str
-) -> list[Drop]:
+def allot(gaps: Iterable[tuple[str, Range]], lost: Mapping[StorageClass, int]) -> list[Drop]:
     """Accounts that cover all `gaps` (epoch, range) and together count what was `lost`.
 
-    Nobody knows any more which record of a gap was delivered and which was lost. The newest gaps
-    get the counts first: what is delivered is mostly old. A gap without a count is accounted with
-    0, so that the far end does not wait for it.
+    Nobody here knows any more which record of a gap was delivered and which was lost. The newest
+    gaps get the counts first: what is delivered is mostly old. A gap without a count is accounted
+    with 0, so that the far end does not wait for it. The far end counts what it never had.
     """
     rest = {storage_class: count for storage_class, count in lost.items() if count > 0}
     found: list[Drop] = []
@@ -125,11 +126,11 @@ def allot(
                 count = min(room, rest[storage_class])
                 room -= count
                 rest[storage_class] -= count
-                found.append(Drop(storage_class, epoch, gap.first, gap.last, count, reason))
+                found.append(Drop(storage_class, epoch, gap.first, gap.last, count, MISSING))
                 if not rest[storage_class]:
                     del rest[storage_class]
         if len(found) == before:
-            found.append(Drop(StorageClass.HISTORY, epoch, gap.first, gap.last, 0, reason))
+            found.append(Drop(StorageClass.HISTORY, epoch, gap.first, gap.last, 0, MISSING))
     return found[::-1]
 
 

@@ -94,6 +94,7 @@ def open_outbox(directory: Path, failpoint: Callable[[str], None] = schema.ignor
     behind = water.lost(traces.water, state)
     if behind or (lost and not state.clean):
         books = _go_on_after(db, books, traces.newest_state())
+    scan = scan or books.state.cut
     pending = {item.number for item in state.salvage.asides} if state.salvage else set()
     for number in set(aside.numbers(directory)) - pending:
         aside.retire(directory, number)
@@ -178,7 +179,6 @@ def begin_anew(directory: Path, number: int, memory: Memory) -> Opened:
     salvage = newest.salvage if newest else None
     salvage = salvage or Salvage([], {})
     salvage.asides.append(Aside(number, newest is not None, {}))
-    salvage.cover = salvage.cover or memory.drops is None
     if newest is not None and memory.drops is None:
         for name, count in newest.owed.items():
             salvage.owed[name] = salvage.owed.get(name, 0) + count
@@ -195,19 +195,21 @@ def begin_anew(directory: Path, number: int, memory: Memory) -> Opened:
         tally.nbytes = 0
     state.coarse = {}
     state.salvage = salvage
-    state.clean = False
+    state.clean = state.cut = False
     state.sums = {}
     db = schema.connect(directory / schema.FILE)
-    try:
-        schema.create(db, state)
-        tx = Transaction(db, Books(state, Accounts({}), {}), Limits({}))
-        db.execute("BEGIN IMMEDIATE")
+    tx = Transaction(db, Books(state, Accounts({}), {}), Limits({}))
+
+    def fill() -> None:
         for drop in [*(memory.drops or ()), *tail]:
             tx.account(drop)
         tx.write_offsets(memory.offsets)
         tx.write_catalogue(memory.catalogue)
         tx.finish()
-        db.execute("COMMIT")
+
+    try:
+        # One transaction: counters without their accounts would look whole.
+        schema.create(db, state, fill=fill)
     except BaseException:
         db.close()
         raise
@@ -235,7 +237,7 @@ def merge(newest: State, standing: State) -> list[Drop]:
         reached = before.seq if before else 0
         if epoch.seq > reached:
             tails.append((epoch.name, Range(reached + 1, epoch.seq)))
-    return accounts.allot(tails, lost, "damaged")
+    return accounts.allot(tails, lost)
 
 
 def _go_on_after(db: sqlite3.Connection, books: Books, newest: State | None) -> Books:
@@ -254,7 +256,7 @@ def _go_on_after(db: sqlite3.Connection, books: Books, newest: State | None) -> 
             for drop in tail:
                 tx.account(drop)
         tx.state.epochs.append(_next_epoch(tx.state))
-        tx.changed = True
+        tx.state.cut = tx.changed = True
         tx.finish()
         db.execute("COMMIT")
     except BaseException:

@@ -93,7 +93,8 @@ class Drop:
     """`count` accepted records in `first`..`last` will never be delivered, and why.
 
     The range has no queued record in it; it may hold records that were delivered before, so
-    `count` can be less than its length. Reasons: `quota`, `disk_full`, `damaged`, `refused`, ...
+    `count` can be less than its length. Reasons: `quota`, `disk_full`, `damaged`, `missing` (the
+    books of these numbers are lost; `count` is about), `refused`, ...
     """
 
     storage_class: StorageClass

@@ -18,7 +18,7 @@ from agent.store.intervals import IntervalSet
 from agent.store.rawrow import EPOCH_SHIFT, MASK, RawRow, sound
 from agent.store.rows import OutboxFull, RowHead
 from agent.store.scan import Findings, Scan, beyond, read
-from agent.store.state import Aside, Epoch, Salvage, State
+from agent.store.state import Aside, Epoch, Salvage, State, Tally
 from agent.store.transaction import Transaction
 from agent.store.weight import ROW_OVERHEAD_BYTES, weight
 
@@ -152,13 +152,22 @@ def drop_bad(tx: Transaction, storage_class: StorageClass, keys: Iterable[int]) 
 
 
 def settle(tx: Transaction, findings: Findings) -> None:
-    """The pass is through: what the counters claim beyond the rows found is accounted as lost."""
+    """The pass is through: what the counters claim beyond the rows found is accounted as lost.
+
+    Where a log was cut, pages may be newer than the counters, or older: rows may be there that were
+    given up with the end of the log, and as many others may be gone.
+    """
     lost = {
         storage_class: tx.state.tally(storage_class).queued - findings.count[storage_class]
         for storage_class in StorageClass
     }
-    if any(count > 0 for count in lost.values()):
+    for storage_class, count in lost.items():
+        if count < 0:
+            _return(tx.state.tally(storage_class), -count)
+            tx.changed = True
+    if tx.state.cut or any(count > 0 for count in lost.values()):
         _account(tx, lost, findings.live, tx.state.epochs)
+        tx.state.cut = False
     if findings.bad:
         for storage_class in StorageClass:
             count, nbytes = tx.db.execute(
@@ -196,15 +205,26 @@ def bring_back(
             continue
         else:
             left = salvage.expected.get(table.value, 0) - row.n
-            tally = tx.state.tally(table)
-            if tally.acknowledged + left < 0:
+            if not _return(tx.state.tally(table), max(0, -left)):
                 continue
-            # More than was queued: it was acknowledged, came back, and will be once more.
-            tally.acknowledged += min(0, left)
             salvage.expected[table.value] = max(0, left)
         tx.insert(table, row)
     item.done[table.value] = _THROUGH if last is None else last
     tx.changed = True
+
+
+def _return(tally: Tally, n: int) -> bool:
+    """Count `n` records as queued that the counters knew of as gone; False where they did not.
+
+    They were given up and were there all the same, or were acknowledged, came back, and will be
+    once more.
+    """
+    if n > tally.dropped + tally.acknowledged:
+        return False
+    given_up = min(n, tally.dropped)
+    tally.dropped -= given_up
+    tally.acknowledged -= n - given_up
+    return True
 
 
 def _holds(tx: Transaction, table: StorageClass, key: int) -> bool:
@@ -227,12 +247,12 @@ def finish(tx: Transaction) -> None:
     tx.state.salvage = None
     tx.changed = True
     lost = {c: salvage.expected.get(c.value, 0) for c in StorageClass}
-    if salvage.cover or any(lost.values()):
-        live: dict[int, IntervalSet] = {}
-        for storage_class in StorageClass:
-            for key, last in tx.db.execute(f"SELECT id, last FROM {storage_class.value}"):
-                live.setdefault(key >> EPOCH_SHIFT, IntervalSet()).add(key & MASK, last)
-        _account(tx, lost, live, tx.state.epochs[:-1], salvage.owed)
+    # Also where as many were found as were expected: some of them had been accounted for.
+    live: dict[int, IntervalSet] = {}
+    for storage_class in StorageClass:
+        for key, last in tx.db.execute(f"SELECT id, last FROM {storage_class.value}"):
+            live.setdefault(key >> EPOCH_SHIFT, IntervalSet()).add(key & MASK, last)
+    _account(tx, lost, live, tx.state.epochs[:-1], salvage.owed)
 
 
 def _account(
@@ -254,7 +274,7 @@ def _account(
         )
     ]
     counts = {c: max(0, count) + owed.get(c.value, 0) for c, count in lost.items()}
-    for drop in accounts.allot(gaps, counts, REASON):
+    for drop in accounts.allot(gaps, counts):
         tx.account(drop)
     for storage_class, count in lost.items():
         if count > 0:

@@ -91,12 +91,16 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
 
 
 def create(
-    db: sqlite3.Connection, state: State | None, failpoint: Callable[[str], None] = ignore
+    db: sqlite3.Connection,
+    state: State | None,
+    failpoint: Callable[[str], None] = ignore,
+    fill: Callable[[], None] | None = None,
 ) -> None:
     """Bring the file to this version in one transaction; `state` is given where it is new.
 
     Whatever ends it half-way, the file is the old one or the new one. `failpoint` is called at
-    "migrate" before each version, and at "migrated" before all of them are committed.
+    "migrate" before each version, and at "migrated" before all of them are committed. `fill`
+    writes what the new file begins with.
     """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     db.execute("BEGIN IMMEDIATE")
@@ -110,6 +114,8 @@ def create(
         db.execute(f"PRAGMA application_id = {_APPLICATION + VERSION}")
         if state is not None:
             db.execute("INSERT INTO state (id, body) VALUES (1, ?)", (states.encode(state),))
+        if fill is not None:
+            fill()
         failpoint("migrated")
         db.execute("COMMIT")
     except BaseException:

@@ -70,13 +70,11 @@ class Aside(msgspec.Struct):
 class Salvage(msgspec.Struct):
     """Files being salvaged. `expected`: class -> records still to be found in the known ones.
 
-    `cover`: the gaps need accounts even where nothing is missing, since old accounts were lost;
-    `owed`: class -> the records that those had counted.
+    `owed`: class -> the records that accounts had counted which are lost themselves.
     """
 
     asides: list[Aside]
     expected: dict[str, int]
-    cover: bool = False
     owed: dict[str, int] = {}
 
 
@@ -86,7 +84,8 @@ class State(msgspec.Struct):
     `sums`: table -> CRC of the small tables, which have none of their own. `unverified`: closed
     before the rows were looked through after an earlier kill. `thinned`: interval in s -> key of
     the last history row that is that coarse; `coarse`: -> bytes of these rows. `owed`: class ->
-    records in accounts that the far end does not have yet.
+    records in accounts that the far end does not have yet. `cut`: commits vanished with the end of
+    the log, and the rows have not been looked through since.
     """
 
     serial: int
@@ -102,6 +101,7 @@ class State(msgspec.Struct):
     thinned: dict[str, int] = {}
     coarse: dict[str, int] = {}
     owed: dict[str, int] = {}
+    cut: bool = False
 
     @property
     def current(self) -> Epoch:

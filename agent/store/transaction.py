@@ -16,7 +16,7 @@ from agent.clock import OffsetRow
 from agent.record import CLASS_OF, Record, StorageClass
 from agent.store import powered
 from agent.store import state as states
-from agent.store.accounts import Accounts
+from agent.store.accounts import MISSING, Accounts
 from agent.store.acknowledging import acknowledge
 from agent.store.body import bodies
 from agent.store.eviction import PAGE_BYTES, keep_limits, make_room
@@ -261,6 +261,8 @@ class Transaction:
 
         Nor another account of the class: the far end takes what lies within another for told.
         """
+        if after.reason == MISSING:
+            return False  # a gap between rows of any class, as wide as it is
         if before.last + 1 == after.first:
             return True
         if after.reason == "refused":

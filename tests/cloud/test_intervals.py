@@ -58,4 +58,7 @@ def test_it_equals_a_set_of_numbers(adds: list[tuple[int, int]], asked: tuple[in
     assert of.overlaps(*asked) == bool(wanted & model)
     missing = set(range(1, max(model, default=0) + 1)) - model
     assert {n for first, last in of.gaps() for n in range(first, last + 1)} == missing
+    within = [n for first, last in of.within(*asked) for n in range(first, last + 1)]
+    assert within == sorted(wanted - model)
+    assert all(b.first > a.last + 1 for a, b in itertools.pairwise(of.within(*asked)))
     assert list(of) == merged(adds) == coalesced(model)

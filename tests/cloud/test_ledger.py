@@ -139,6 +139,51 @@ def test_a_drop_account_that_grew_replaces_what_it_contains(path: Path) -> None:
     ]
 
 
+MISSING = [
+    # (already here, accounts in one message, records of that message, what is booked)
+    ([], [("history", 1, 9, 9)], [], [("history", 1, 9, 9)]),
+    ([2, 3], [("history", 1, 5, 1)], [], [("history", 1, 1, 1), ("history", 4, 5, 2)]),
+    ([2, 3], [("history", 1, 5, 5)], [5], [("history", 1, 1, 1), ("history", 4, 4, 1)]),
+    ([1, 2], [("history", 1, 2, 2)], [], []),
+    ([2], [("alarm", 1, 4, 1), ("history", 1, 4, 0)], [], [("alarm", 1, 1, 1), ("alarm", 3, 4, 2)]),
+    (
+        [2],
+        [("alarm", 1, 4, 1), ("history", 1, 4, 2)],
+        [],
+        [("alarm", 1, 1, 1), ("history", 3, 4, 2)],
+    ),
+    (
+        [],
+        [("alarm", 1, 4, 1), ("history", 1, 4, 3)],
+        [],
+        [("alarm", 1, 4, 1), ("history", 1, 4, 3)],
+    ),
+]
+
+
+@pytest.mark.parametrize(("here", "accounts", "seqs", "booked"), MISSING)
+def test_of_what_a_vehicle_lost_the_books_that_counts_which_never_came(
+    path: Path, here: list[int], accounts: list[Any], seqs: list[int], booked: list[Any]
+) -> None:
+    drops = [Drop(*account, "missing") for account in accounts]
+    with Ledger(path) as ledger:
+        ledger.commit(intake(batch(here)))
+        for _ in range(2):
+            ledger.commit(intake(batch(seqs, drops=drops)))
+        assert ledger.gaps(VEHICLE, EPOCH) == []
+    assert sorted(rows(path, "SELECT class, first, last, count FROM dropped")) == booked
+
+
+def test_what_is_missing_takes_no_place_of_what_was_dropped(path: Path) -> None:
+    with Ledger(path) as ledger:
+        ledger.commit(intake(batch([], drops=[Drop("history", 1, 9, 9, "quota")])))
+        ledger.commit(intake(batch([], drops=[Drop("history", 1, 12, 2, "missing")])))
+        ledger.commit(intake(batch([], drops=[Drop("history", 1, 20, 17, "quota")])))
+        ledger.commit(intake(batch([], drops=[Drop("history", 10, 22, 2, "refused")])))
+    found = sorted(rows(path, "SELECT first, last, count, reason FROM dropped"))
+    assert found == [(1, 20, 17, "quota"), (10, 22, 5, "refused")]
+
+
 def test_better_knowledge_of_a_boot_dates_its_earlier_records(path: Path) -> None:
     other = "ee" * 16
     with Ledger(path) as ledger:

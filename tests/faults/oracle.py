@@ -99,7 +99,7 @@ def _delivered_in_drops(db: sqlite3.Connection, found: Books) -> None:
         "SELECT epoch, reason, first, last, count, (SELECT count(*) FROM record r WHERE"
         " r.vehicle = d.vehicle AND r.epoch = d.epoch AND r.seq BETWEEN d.first AND d.last) AS here"
         " FROM dropped d WHERE here > 0 AND (reason = 'refused'"
-        " OR (reason <> 'damaged' AND count + here > last - first + 1))"
+        " OR (reason NOT IN ('damaged', 'missing') AND count + here > last - first + 1))"
     ).fetchall()
     for epoch, reason, first, last, count, here in wrong:
         found.invented += 1

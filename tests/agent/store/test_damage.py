@@ -485,7 +485,7 @@ def test_accounts_outlive_the_page_of_the_state(victim: str, tmp_path: Path) -> 
     assert (summary["accepted"], summary["dropped"], summary["queued"]) == (40, 30, 10)
     assert sum(drop.count for drop in reader.drops()) == 30
     assert {drop.reason for drop in reader.drops()} == {
-        "refused" if victim == "state" else "damaged"
+        "refused" if victim == "state" else "missing"
     }
     reader.close()
     outbox.close()
