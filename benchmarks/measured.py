@@ -63,6 +63,10 @@ class Child:
         """Memory that is resident now."""
         return self._number("status", "VmRSS") / 1024
 
+    def read(self) -> int:
+        """Bytes that it has read, from disks or from what the kernel keeps of them."""
+        return self._number("io", "rchar")
+
     def written(self) -> int:
         """Bytes that the kernel was given for disks on its behalf."""
         return self._number("io", "write_bytes")

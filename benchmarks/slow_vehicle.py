@@ -32,15 +32,32 @@ class SlowVehicle:
         argv = [sys.executable, "-m", module, "--driver", str(self.directory)]
         self.stack.enter_context(Child(argv, self.directory / "log", cwd=BESIDE))
 
+    def again(self, log: Path) -> Child:
+        """Start a coordinator after the one before was ended; it ends with the rest."""
+        return self.stack.enter_context(Child(coordinator(self.directory), log, cwd=BESIDE))
+
+
+def coordinator(directory: Path) -> list[str]:
+    """The command line of `brain run`, whose configuration and state are in `directory`."""
+    where = ["--config", str(directory / "brain.toml"), "--run-dir", str(directory / "run")]
+    state = ["--state-dir", str(directory / "state")]
+    return [*PYTHON, "agent.cli.main", "run", *where, *state]
+
 
 @contextmanager
-def slow_vehicle(directory: Path, kbit: float, rtt_s: float) -> Iterator[SlowVehicle]:
-    """Broker, link, cloud end and `brain run`, whose state is in `directory`/state."""
+def slow_vehicle(
+    directory: Path, kbit: float, rtt_s: float, more: str = ""
+) -> Iterator[SlowVehicle]:
+    """Broker, link, cloud end and `brain run`, whose state is in `directory`/state.
+
+    `more`: further sections of its configuration.
+    """
     port, ledger = free_port(), directory / "ledger.db"
     write_config(directory / "broker.toml", port)
     link = SlowLink(port, kbit, rtt_s)
-    config = directory / "brain.toml"
-    config.write_text(f'schema = 1\n[vehicle]\nid = "bus-4021"\n[uplink]\nport = {link.port}\n')
+    (directory / "brain.toml").write_text(
+        f'schema = 1\n[vehicle]\nid = "bus-4021"\n[uplink]\nport = {link.port}\n{more}'
+    )
     with ExitStack() as stack:
 
         def start(*argv: str) -> Child:
@@ -50,8 +67,7 @@ def slow_vehicle(directory: Path, kbit: float, rtt_s: float) -> Iterator[SlowVeh
         wait(lambda: listening(port), "the broker listens")
         start("cloud", "--port", str(port), "--ledger", str(ledger), "--prefix", "brain")
         (directory / "run").mkdir(0o700)
-        where = ["--config", str(config), "--run-dir", str(directory / "run")]
         began = time.monotonic()
-        run = start("agent.cli.main", "run", *where, "--state-dir", str(directory / "state"))
+        run = stack.enter_context(Child(coordinator(directory), directory / "log", cwd=BESIDE))
         wait((directory / "run" / "control.sock").exists, "the coordinator is there", 30)
         yield SlowVehicle(directory, link, ledger, run, time.monotonic() - began, stack)

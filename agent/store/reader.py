@@ -109,13 +109,20 @@ class OutboxReader:
 
         Records that wait lie in the range too; the exact accounts are the holes of its rows.
         """
-        index = self._epoch_index(epoch)
-        (found,) = self._ask(
-            "SELECT min(first), max(last), sum(last - first + 1 - n) FROM history"
-            " WHERE id BETWEEN ? AND ? AND n < last - first + 1",
-            (row_id(index, 0), row_id(index + 1, 0) - 1),
-        )
-        first, last, count = found
+
+        def holes(db: sqlite3.Connection, state: State) -> tuple[Any, ...]:
+            known = state.epoch(epoch)
+            low, end = (row_id(known.index, 0), row_id(known.index + 1, 0)) if known else (0, 0)
+            # Asked at each connection: a month that was never thinned must not be read for it.
+            return tuple(
+                db.execute(
+                    "SELECT min(first), max(last), sum(last - first + 1 - n) FROM history"
+                    " WHERE id BETWEEN ? AND ? AND n < last - first + 1",
+                    (low, min(end - 1, state.holed)),
+                ).fetchone()
+            )
+
+        first, last, count = self._small(holes)
         if not count:
             return []
         return [Drop(StorageClass.HISTORY, epoch, first, last, count, THINNED)]

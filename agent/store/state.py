@@ -85,7 +85,8 @@ class State(msgspec.Struct):
     before the rows were looked through after an earlier kill. `thinned`: interval in s -> key of
     the last history row that is that coarse; `coarse`: -> bytes of these rows. `owed`: class ->
     records in accounts that the far end does not have yet. `cut`: commits vanished with the end of
-    the log, and the rows have not been looked through since.
+    the log, and the rows have not been looked through since. `holed`: no history row behind that
+    key lacks numbers; an older agent kept no such note.
     """
 
     serial: int
@@ -102,6 +103,7 @@ class State(msgspec.Struct):
     coarse: dict[str, int] = {}
     owed: dict[str, int] = {}
     cut: bool = False
+    holed: int = 1 << 62
 
     @property
     def current(self) -> Epoch:
@@ -161,6 +163,7 @@ def fresh() -> State:
         [Epoch(1, secrets.token_hex(16))],
         {storage_class.value: Tally() for storage_class in StorageClass},
         {},
+        holed=0,
     )
 
 

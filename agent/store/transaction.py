@@ -185,6 +185,8 @@ class Transaction:
             row,
         )
         self._weigh(storage_class, row.id, len(row.body) + ROW_OVERHEAD_BYTES)
+        if row.n < row.last - row.first + 1:
+            self.state.holed = max(self.state.holed, row.id)
         self.moved.append(Moved(1, storage_class, row.id, row.first, row.last, row.n))
         self.changed = True
 

@@ -33,9 +33,17 @@ class Feed:
     """Wires by name, a vehicle that drives in real time, and the ledger of what it said."""
 
     def __init__(
-        self, seed: int, *, faults: ActiveFaults = NO_FAULTS, links: Path | None = None
+        self,
+        seed: int,
+        *,
+        faults: ActiveFaults = NO_FAULTS,
+        links: Path | None = None,
+        utc_start_ms: int | None = None,
     ) -> None:
-        """`links`: a directory for names of the wires, which `pull` and `plug` need."""
+        """`links`: a directory for names of the wires, which `pull` and `plug` need.
+
+        `utc_start_ms`: the date in the vehicle's world, None: the seed's.
+        """
         self._links = links
         self.wires: dict[str, NmeaWire | SlcanWire] = {
             "gnss": NmeaWire(link=links and links / "gnss"),
@@ -47,7 +55,7 @@ class Feed:
         """Sources that say nothing just now. A serial line of the guest that is open with more than
         4 kB unread goes deaf until the next boot (its kernel gives the interrupt up at the first
         throttle), so whoever lets a driver hang or stop lets its device be silent meanwhile."""
-        self._vehicle = Vehicle(seed)
+        self._vehicle = Vehicle(seed, utc_start_ms=utc_start_ms)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._drive, name="feed", daemon=True)
         self.zero_ms = 0

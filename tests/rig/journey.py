@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from simulator.wires.j1939_slcan import SlcanWire
@@ -35,14 +36,23 @@ SRC = "/opt/brain/src/tests/rig"
 
 
 class Journey:
-    """Boots, cuts, and the books of all of it. `seed` is told when something is found."""
+    """Boots, cuts, and the books of all of it. `seed` is told when something is found.
 
-    def __init__(self, rig: Rig, *, seed: int = 7, megabytes: int = 64) -> None:
+    `utc_ms`: the date in the vehicle's world, None: the seed's.
+    """
+
+    def __init__(
+        self, rig: Rig, *, seed: int = 7, megabytes: int = 64, utc_ms: int | None = None
+    ) -> None:
         self.rig = rig
         self.seed = seed
         self.random = random.Random(seed)
         self.world = rig.world()
-        self.feed = rig.feed(seed, faults=FULL_RATE)
+        self.feed = rig.feed(seed, faults=FULL_RATE, utc_start_ms=utc_ms)
+        self.more = ""
+        """Further sections of the agent's configuration."""
+        self.share: list[tuple[Path, str]] = []
+        """Directories of the host that the guest may write to; see Boot."""
         self.disk = rig.disk(megabytes=megabytes)
         self.disks = [self.disk]
         """All of the guest's; the agent's is the one that is at /data when it starts."""
@@ -85,9 +95,12 @@ class Journey:
             self.feed.start()
             self._down_ms = self.feed.zero_ms
         machine = self.rig.boot(
-            disks=self.disks, serial=self.feed.serial, tap=self.world.network.tap
+            disks=self.disks,
+            serial=self.feed.serial,
+            tap=self.world.network.tap,
+            share=self.share,
         )
-        self.onboard = Onboard(machine, drivers=CAN_DRIVERS, more=FAST_COMMITS)
+        self.onboard = Onboard(machine, drivers=CAN_DRIVERS, more=FAST_COMMITS + self.more)
         stick = machine.start(f"{SRC}/guest/slcan", "/dev/ttyS1", name="slcan")
         boot = machine.shell(
             f"ip address add 10.99.0.2/24 dev eth0; ip link set eth0 {'up' if link else 'down'};"
@@ -165,7 +178,10 @@ class Journey:
         self.machine.close()
 
     def on_disk(self) -> Found:
-        """What the next boot will find, and in `wrong` what of the accepted is nowhere any more."""
+        """What the next boot will find, and in `wrong` what of the accepted is nowhere any more.
+
+        A copy of its state directory is left at `state`.
+        """
         found = look(extract(self.disk, self.rig.directory / "extracted"))
         if found.opened not in {"clean", "unclean"}:
             found.wrong.append(f"the outbox is {found.opened}")
@@ -173,6 +189,11 @@ class Journey:
         if missing:
             found.wrong.append(f"accepted and neither delivered nor on the disk: {missing}")
         return found
+
+    @property
+    def state(self) -> Path:
+        """Where `on_disk` leaves what it looked at."""
+        return self.rig.directory / "extracted" / "state"
 
     def books(self) -> Books:
         """Of all boots so far."""

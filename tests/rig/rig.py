@@ -67,11 +67,9 @@ class Rig:
         self._ends.callback(network.close)
         return network
 
-    def feed(
-        self, seed: int = 7, *, faults: ActiveFaults = NO_FAULTS, links: Path | None = None
-    ) -> Feed:
-        """A vehicle that speaks on serial lines, not yet started. `links`: see Feed."""
-        feed = Feed(seed, faults=faults, links=links)
+    def feed(self, seed: int = 7, *, faults: ActiveFaults = NO_FAULTS, **how: Any) -> Feed:
+        """A vehicle that speaks on serial lines, not yet started. `how`: see Feed."""
+        feed = Feed(seed, faults=faults, **how)
         self._ends.callback(feed.close)
         return feed
 

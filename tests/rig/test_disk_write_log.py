@@ -45,8 +45,8 @@ class Moment:
 class Marked:
     """A journey whose writes are logged, with marks of what the agent had said by then."""
 
-    def __init__(self, rig: Rig) -> None:
-        self.journey = Journey(rig, megabytes=8)
+    def __init__(self, rig: Rig, journey: Journey | None = None) -> None:
+        self.journey = journey or Journey(rig, megabytes=8)
         self.disk = rig.disk("written", 32)
         self.log = rig.disk("log", 512, formatted=False)
         self.before = rig.directory / "before"

@@ -18,9 +18,10 @@ from agent.store import body
 from agent.store.inspect import query, verify
 from agent.store.limits import HOUR_MS, Limits
 from agent.store.outbox import Outbox
-from agent.store.rawrow import intact
+from agent.store.rawrow import intact, row_id
 from agent.store.reader import OutboxReader
 from agent.store.rows import Change, Loss, Range, RowHead
+from agent.store.schema import STATE_PAGE
 from agent.store.thinning import kept
 from agent.uplink.flight import Cargo, Slice
 from agent.uplink.loading import Loader
@@ -268,6 +269,48 @@ def test_thinned_rows_survive_a_restart_a_query_and_a_salvage(tmp_path: Path) ->
     reader = OutboxReader(directory)
     assert {head: reader.load(head) for head in heads(reader)} == before
     assert_balanced(reader)
+    reader.close()
+    outbox.close()
+
+
+def test_rows_are_looked_through_for_holes_only_where_there_are_some(tmp_path: Path) -> None:
+    outbox = open_limited(tmp_path, small(12_000), thin_s=(10, 60))
+    reader = OutboxReader(tmp_path)
+    drive(outbox, 20)
+    state = outbox._engine.books.state
+    assert (state.holed, reader.thinned(outbox.epoch)) == (0, [])
+    drive(outbox, 250, 20)
+    thinned = [head for head in heads(reader) if head.thinned]
+    state = outbox._engine.books.state
+    assert state.holed == row_id(state.current.index, thinned[-1].first)
+    (told,) = reader.thinned(outbox.epoch)
+    assert (told.first, told.last) == (thinned[0].first, thinned[-1].last)
+    assert told.count == sum(head.thinned for head in thinned)
+    assert reader.thinned("0" * 32) == []
+    reader.close()
+    outbox.close()
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_holes_are_told_of_after_a_salvage(known: bool, tmp_path: Path) -> None:
+    """Whether or not the state, which says how far there are any, outlived the damage."""
+    outbox = open_limited(tmp_path, small(12_000), thin_s=(10, 60))
+    drive(outbox, 250)
+    reader = OutboxReader(tmp_path)
+    epoch, before = outbox.epoch, reader.thinned(outbox.epoch)
+    reader.close()
+    outbox.close()
+    with (tmp_path / "outbox.db").open("r+b") as file:
+        file.write(b"no database any more")
+        if not known:
+            file.seek(4096 * (STATE_PAGE - 1))
+            file.write(bytes(4096))
+    if not known:
+        (tmp_path / "outbox.water").unlink()
+    outbox = open_limited(tmp_path, small(12_000), thin_s=(10, 60))
+    settle(outbox)
+    reader = OutboxReader(tmp_path)
+    assert before and reader.thinned(epoch) == before
     reader.close()
     outbox.close()
 
