@@ -73,6 +73,16 @@ MUTANTS = (
         ("test_acks.py::test_confirmed_lost_and_killed",),
     ),
     Mutant(
+        "what was on its way when the line was cut has arrived",
+        "agent/uplink/hearing.py",
+        "        self._refusals.lost(event, now)\n",
+        "        for flight in list(self._delivery.flights):\n"
+        "            self._acked(flight.cargo.epoch, flight.runs)\n"
+        "            self._delivery.remove(flight)\n"
+        "        self._refusals.lost(event, now)\n",
+        ("test_cut_bytes.py",),
+    ),
+    Mutant(
         "acks are not clamped to what was sent",
         "agent/uplink/delivery.py",
         "for known in _common(sent, asked):",

@@ -119,32 +119,3 @@ def test_no_confirmation_ever(world: World, liar: Liar) -> None:
     liar.up = None
     liar.cut()
     world.settle(healed_at=time.monotonic())
-
-
-@pytest.mark.fault("G5", "the line is cut after n bytes, upwards and downwards")
-def test_cut_at_any_byte(world: World, liar: Liar) -> None:
-    begin(world)
-    cuts = 0
-    for n in (1, 2, 3, 4, 30, 95, 201, 400):
-        left = [n]
-
-        def cut(one: Packet, line: Line, left: list[int] = left) -> bytes | None:
-            left[0] -= len(one.raw)
-            if left[0] > 0:
-                return one.raw
-            target = line.broker if one.type != PUBACK else line.agent
-            target.sendall(one.raw[: len(one.raw) + left[0]])
-            line.cut()
-            return None
-
-        if n % 2:
-            liar.up = cut
-        else:
-            liar.down = cut
-        before = liar.accepted
-        liar.cut()
-        world.until(lambda before=before: liar.accepted >= before + 2, "cut, and back again", 60)  # type: ignore[misc]
-        liar.up = liar.down = None
-        cuts += 1
-    world.figures["runs"] = cuts
-    world.settle(healed_at=time.monotonic())
