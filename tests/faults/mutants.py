@@ -212,6 +212,20 @@ MUTANTS = (
         ("test_storm.py::test_durable_comes_after_the_fsync",),
     ),
     Mutant(
+        "a command that was begun is begun again",
+        "agent/commands/commander.py",
+        "if operation is None or not operation.repeatable or",
+        "if operation is None or",
+        ("test_killed_orders.py::test_killed_at_each_call_of_the_journal",),
+    ),
+    Mutant(
+        "what was counted waits for the disk",
+        "agent/uplink/traffic_file.py",
+        "        self._put(slot, 0)\n",
+        "",
+        ("test_acks.py::test_confirmed_lost_and_killed",),
+    ),
+    Mutant(
         "the full disk takes alarms first",
         "agent/store/eviction.py",
         "for storage_class in (StorageClass.BULK, StorageClass.HISTORY):",
