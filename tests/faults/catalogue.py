@@ -35,7 +35,7 @@ TITLES = {
     "F7": "uploads: cut, killed, twice, flipped; the copy harmed, the far end's needs a lie",
     "G1": "the broker goes up and down once a second, or is away for longer than the quota lasts",
     "G2": "half-open lines: up, down, all but pings, with nothing to send",
-    "G3": "confirmations twice, of unknown messages, in another order, never",
+    "G3": "confirmations twice, of unknown messages, in another order, a minute late, never",
     "G4": "the broker confirms and loses: at will, killed, with a full queue, on a denied topic",
     "G6": "refused: not allowed (0x87), over the quota (0x97), server busy (0x89)",
     "G6.1": "what the CONNACK announces is kept: QoS, retain, packet size, number in flight",
@@ -46,9 +46,9 @@ TITLES = {
     "G16": "the far end goes back to an older ledger: it says to the number what is gone, goes on",
     "H4": "no thread can be started: another way where there is one, else said and healed",
     "I6": "a change from afar that cuts the line, dies half-way or rots: the old one comes back",
-    "I9": "hostile commands, 40 kinds and a million of them: no effect, telemetry flows on",
+    "I9": "hostile commands, 40 kinds, 10 MB, a million of them: no effect, telemetry flows on",
     "I10": "an order's agent is killed between any two steps: done at most once, answered always",
-    "I11": "packets of 256 MB, a flood of 30,000 acks",
+    "I11": "packets of 256 MB, 30,000 acks, 5,000 topics, retained: the line holds, memory stays",
 }
 """What the report calls a fault whose tests are each called something else."""
 

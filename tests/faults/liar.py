@@ -104,6 +104,12 @@ class Line:
             with contextlib.suppress(OSError):
                 self.agent.sendall(raw)
 
+    def answer_late(self, raw: bytes, after_s: float) -> None:
+        """Say it to the agent after a while; what comes meanwhile passes it."""
+        timer = threading.Timer(after_s, self.answer, [raw])
+        timer.daemon = True
+        timer.start()
+
     def _deliver(self, later: queue.Queue[tuple[float, bytes]]) -> None:
         pause = threading.Event()
         with contextlib.suppress(OSError):
