@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from tests.faults.world import World
 
-CONNECT, CONNACK, PUBLISH, PUBACK, SUBACK = 1, 2, 3, 4, 9
+CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK = 1, 2, 3, 4, 8, 9
 PINGREQ, PINGRESP, DISCONNECT = 12, 13, 14
 CHUNK = 16 * 1024
 
