@@ -167,7 +167,7 @@ fuzz: $(DEV)
 docs: $(DEV)
 	$(BIN)/python docs/signals.py
 
-bench: $(DEV)
+bench: $(DEV) packages
 	@for script in start receive_decode frame_stages raw_ring uplink_codec flash_bytes outbox_open throughput \
 			full_bus bus_month day_offline upload_beside_alarms against_gateway; do \
 		echo "== $$script"; $(BIN)/python -m benchmarks.$$script || exit 1; echo; done

@@ -11,6 +11,7 @@ import re
 import sqlite3
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,16 +61,20 @@ def finish_move(directory: Path) -> None:
 
 
 def retire(directory: Path, number: int) -> None:
-    """Keep a salvaged file as `outbox.salvaged.db` where there is plenty of room."""
+    """Keep a salvaged file as `outbox.salvaged.db` where there is plenty of room, or remove it.
+
+    What the disk does not let go stays for the next start: nothing is read from it any more. The
+    file goes last, for a log without its file would be taken for a move that was interrupted.
+    """
     path = path_of(directory, number)
-    try:
-        disk = os.statvfs(directory)
-        if path.stat().st_size * 4 < disk.f_bavail * disk.f_frsize:
-            path.replace(directory / "outbox.salvaged.db")
-    except OSError:
-        pass
-    for suffix in _SUFFIXES:
-        (directory / (path.name + suffix)).unlink(missing_ok=True)
+    with suppress(OSError):
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        with suppress(OSError):
+            disk = os.statvfs(directory)
+            if path.stat().st_size * 4 < disk.f_bavail * disk.f_frsize:
+                path.replace(directory / "outbox.salvaged.db")
+        path.unlink(missing_ok=True)
 
 
 def open_damaged(path: Path) -> sqlite3.Connection:

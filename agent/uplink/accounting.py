@@ -141,9 +141,11 @@ class Accounting:
         if sync:
             self._synced, self._synced_at = self._traffic.spent(), time.monotonic()
         self._traffic.counted.owed = self._meter.owed
-        self._snapshot = encode(self._traffic.counted)
+        snapshot = encode(self._traffic.counted)
         if self._file is not None:
-            self._file.write(self._snapshot, sync=sync)
+            self._file.write(snapshot, sync=sync)
+        # After that: what was ever shown survives a kill.
+        self._snapshot = snapshot
 
     def _say(self) -> None:
         """A step is said once, when it is reached or left."""

@@ -71,6 +71,7 @@ class Dialler:
         self._names = Names()
         self._terms = Terms()
         self._told: set[Why | Alarm] = set()
+        self._silent = False
         self._peer: tuple[str, int] | None = None
         self._stop = threading.Event()
         self._session: Session | None = None
@@ -160,7 +161,7 @@ class Dialler:
                     continue
                 version = 5
                 self._takeovers.refused()
-                self._say(str(e), e.why)
+                self._say(str(e), self._why(e))
                 self._pause(str(e), busy=e.why is Why.BUSY)
                 continue
             lost = self._serve(session, connected)
@@ -191,6 +192,7 @@ class Dialler:
         self._segments.connected(now)
         if session.watch is not None and session.watch.peer is not None:
             self._peer = session.watch.peer
+        self._silent = False
         self._told -= {why for why in self._told if why is not Alarm.UPLINK_TAKEN_OVER}
         self._session = session
         self._state = LinkState("up", time.monotonic(), version=connected.version)
@@ -219,6 +221,11 @@ class Dialler:
         if Alarm.UPLINK_TAKEN_OVER not in self._told:
             self._told.add(Alarm.UPLINK_TAKEN_OVER)
             log.error("%s", self._clone_text(), extra=of(Alarm.UPLINK_TAKEN_OVER))
+
+    def _why(self, refusal: Refused) -> Why:
+        """What kind of trouble it is. Rules of a broker hang up each time, a road does it once."""
+        before, self._silent = self._silent, refusal.silent
+        return Why.UNREACHABLE if refusal.silent and not before else refusal.why
 
     def _say(self, text: str, why: Why) -> None:
         """Tell why there is no connection: once, until there was one."""

@@ -91,6 +91,7 @@ def subscribe(client: Client, endpoint: Endpoint, stop: threading.Event) -> None
             f"{where} closed the connection or gave no answer to the subscription to "
             f"{topic}; the broker's rules must allow it",
             why=Why.DENIED,
+            silent=True,
         )
     # A broker whose rules know nothing of files or commands costs these only.
     if not client.suback or client.suback[0].is_failure:

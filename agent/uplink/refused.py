@@ -27,13 +27,20 @@ class Refused(Exception):
     """No connection came about; the text says why and what to do.
 
     `other_version`: the broker may speak the other version of MQTT. `code`: the reason code of the
-    CONNACK, 0 where it was none.
+    CONNACK, 0 where it was none. `silent`: nothing was said, so a cut line may be all there was.
     """
 
     def __init__(
-        self, text: str, *, why: Why = Why.UNREACHABLE, other_version: bool = False, code: int = 0
+        self,
+        text: str,
+        *,
+        why: Why = Why.UNREACHABLE,
+        other_version: bool = False,
+        code: int = 0,
+        silent: bool = False,
     ) -> None:
         super().__init__(text)
+        self.silent = silent
         self.why = why
         self.other_version = other_version
         self.code = code

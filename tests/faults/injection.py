@@ -13,7 +13,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 STORAGE = "pwrite64,fdatasync,fsync,ftruncate,openat,unlink,rename"
@@ -41,6 +41,21 @@ def command(*injections: str, files: Sequence[Path], log: Path) -> list[str]:
     calls = ",".join(sorted({injection.partition(":")[0] for injection in injections}))
     argv += ["-e", f"trace={calls}"]
     return argv + [word for item in injections for word in ("-e", f"inject={item}")]
+
+
+def from_the_start(*injections: str, files: Sequence[Path], log: Path) -> list[str]:
+    """As `command`, and the agent stays the process that was started; `detach` heals it."""
+    return [strace(), "-D", "-I", "2", *command(*injections, files=files, log=log)[1:]]
+
+
+def detach(pid: int) -> None:
+    """End what `from_the_start` has begun; the process lives on."""
+    status, until = Path(f"/proc/{pid}/status"), time.monotonic() + ATTACH_S
+    while tracer := int(status.read_text().partition("TracerPid:")[2].split()[0]):
+        assert time.monotonic() < until, "strace does not let go"
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(tracer, signal.SIGINT)
+        threading.Event().wait(0.05)
 
 
 def outbox_files(state_dir: Path) -> list[Path]:
@@ -133,6 +148,12 @@ def hanging(method: str) -> dict[str, str]:
         "PYTHONFAULTHANDLER": "1",
         "BRAIN_FAULT_HANG": method,
     }
+
+
+def constants(values: Mapping[str, float]) -> dict[str, str]:
+    """The environment of an agent in which `module:NAME` is another number from its start on."""
+    text = ",".join(f"{name}={value}" for name, value in values.items())
+    return {"PYTHONPATH": _path(), "BRAIN_FAULT_SET": text}
 
 
 def _path() -> str:

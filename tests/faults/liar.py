@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from tests.faults.world import World
 
-CONNECT, CONNACK, PUBLISH, PUBACK, SUBACK = 1, 2, 3, 4, 9
+CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK = 1, 2, 3, 4, 8, 9
 PINGREQ, PINGRESP, DISCONNECT = 12, 13, 14
 CHUNK = 16 * 1024
 
@@ -103,6 +103,12 @@ class Line:
                 return
             with contextlib.suppress(OSError):
                 self.agent.sendall(raw)
+
+    def answer_late(self, raw: bytes, after_s: float) -> None:
+        """Say it to the agent after a while; what comes meanwhile passes it."""
+        timer = threading.Timer(after_s, self.answer, [raw])
+        timer.daemon = True
+        timer.start()
 
     def _deliver(self, later: queue.Queue[tuple[float, bytes]]) -> None:
         pause = threading.Event()

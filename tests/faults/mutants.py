@@ -73,6 +73,16 @@ MUTANTS = (
         ("test_acks.py::test_confirmed_lost_and_killed",),
     ),
     Mutant(
+        "what was on its way when the line was cut has arrived",
+        "agent/uplink/hearing.py",
+        "        self._refusals.lost(event, now)\n",
+        "        for flight in list(self._delivery.flights):\n"
+        "            self._acked(flight.cargo.epoch, flight.runs)\n"
+        "            self._delivery.remove(flight)\n"
+        "        self._refusals.lost(event, now)\n",
+        ("test_cut_bytes.py",),
+    ),
+    Mutant(
         "acks are not clamped to what was sent",
         "agent/uplink/delivery.py",
         "for known in _common(sent, asked):",
@@ -200,6 +210,20 @@ MUTANTS = (
         "synchronous = FULL",
         "synchronous = NORMAL",
         ("test_storm.py::test_durable_comes_after_the_fsync",),
+    ),
+    Mutant(
+        "a command that was begun is begun again",
+        "agent/commands/commander.py",
+        "if operation is None or not operation.repeatable or",
+        "if operation is None or",
+        ("test_killed_orders.py::test_killed_at_each_call_of_the_journal",),
+    ),
+    Mutant(
+        "what was counted waits for the disk",
+        "agent/uplink/traffic_file.py",
+        "        self._put(slot, 0)\n",
+        "",
+        ("test_acks.py::test_confirmed_lost_and_killed",),
     ),
     Mutant(
         "the full disk takes alarms first",

@@ -16,6 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,12 @@ class Orders:
     def order(self, op: str, args: dict[str, Any] | None = None, **changes: Any) -> bytes:
         return self.signed(json.dumps(self.claims(op, args, **changes)).encode())
 
-    def dump(self, source: str = "raw", **changes: Any) -> tuple[str, bytes]:
-        """An order whose effect is a line in a driver's file: its cid, and the message."""
-        claims = self.claims("dump", {"source": source, "seconds": 5}, **changes)
+    def dump(self, source: str = "raw", seconds: int = 5, **changes: Any) -> tuple[str, bytes]:
+        """An order whose effect is a line in a driver's file: its cid, and the message.
+
+        `seconds`, 1 to 60, is in that line: by it one order's effect is told from another's.
+        """
+        claims = self.claims("dump", {"source": source, "seconds": seconds}, **changes)
         return str(claims["cid"]), self.signed(json.dumps(claims).encode())
 
     @contextlib.contextmanager
@@ -123,8 +127,13 @@ class Orders:
 
     def effects(self, name: str = "raw") -> int:
         """How many commands reached the driver, over all lives of everybody."""
+        return self.asked(name).total()
+
+    def asked(self, name: str = "raw") -> Counter[int]:
+        """How often a dump of so many seconds reached the driver."""
         file = self.world.run_dir / name / "asked"
-        return len(file.read_text().splitlines()) if file.exists() else 0
+        lines = file.read_text().splitlines() if file.exists() else []
+        return Counter(int(json.loads(line)["seconds"]) for line in lines)
 
     def told(self) -> dict[str, Any]:
         """What `brain commands` shows."""

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 MAX_RSS_KB = 60 * 1024
+"""At any moment since the process began."""
 SPARE_FILES = 20
 """Doors, feeders, the connection and its look-up come after the agent has said that it records."""
 SPARE_THREADS = 5
@@ -19,9 +21,10 @@ BEGUN = "recording for"
 
 
 class Sizes(NamedTuple):
-    """Resident kB, open files and threads of a process."""
+    """Resident kB now and at most so far, open files and threads of a process."""
 
     rss_kb: int
+    peak_kb: int
     files: int
     threads: int
 
@@ -29,15 +32,16 @@ class Sizes(NamedTuple):
     def of(cls, pid: int) -> Sizes:
         """What a process has now."""
         status = Path(f"/proc/{pid}/status").read_text().splitlines()
-        rss = int(next(line for line in status if line.startswith("VmRSS")).split()[1])
+        named = dict(line.split(":", 1) for line in status if ":" in line)
+        rss_kb, peak_kb = (int(named[name].split()[0]) for name in ("VmRSS", "VmHWM"))
         files, threads = Path(f"/proc/{pid}/fd"), Path(f"/proc/{pid}/task")
-        return cls(rss, len(list(files.iterdir())), len(list(threads.iterdir())))
+        return cls(rss_kb, peak_kb, len(list(files.iterdir())), len(list(threads.iterdir())))
 
-    def grown(self, before: Sizes) -> str:
+    def grown(self, before: Sizes, peak_kb: int = MAX_RSS_KB) -> str:
         """What is more than it may be since `before`; empty where nothing is."""
         found = []
-        if self.rss_kb > MAX_RSS_KB:
-            found.append(f"{self.rss_kb} kB resident, at most {MAX_RSS_KB}")
+        if self.peak_kb > peak_kb:
+            found.append(f"{self.peak_kb} kB resident at its peak, {peak_kb} allowed")
         if self.files > before.files + SPARE_FILES:
             found.append(f"{self.files} open files, {before.files} at the start")
         if self.threads > before.threads + SPARE_THREADS:
@@ -56,4 +60,15 @@ def repeated(log: str) -> list[str]:
     for life in log.split(BEGUN):
         kinds = Counter(_NUMBERS.sub("#", line.partition(" ERROR ")[2]) for line in alarms(life))
         found += [f"{n} times: {text}" for text, n in kinds.items() if n > 1]
+    return found
+
+
+def on_flash(log: str, since_s: float, until_s: float) -> list[str]:
+    """The lines that say that something is on flash, between two moments of the wall clock."""
+    found = []
+    for line in log.splitlines():
+        if "on flash: " in line:
+            at_s = datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").timestamp()
+            if since_s < at_s < until_s:
+                found.append(line)
     return found

@@ -8,7 +8,18 @@ import time
 import pytest
 
 from tests.faults.brokers import begin
-from tests.faults.liar import CONNACK, CONNECT, PUBACK, PUBLISH, Liar, Line, Packet, connack, puback
+from tests.faults.liar import (
+    CONNACK,
+    CONNECT,
+    PUBACK,
+    PUBLISH,
+    SUBSCRIBE,
+    Liar,
+    Line,
+    Packet,
+    connack,
+    puback,
+)
 from tests.faults.world import World
 
 
@@ -39,6 +50,29 @@ def test_not_authorised(world: World, liar: Liar) -> None:
     liar.cut()
     world.settle(calls=1, healed_at=time.monotonic())
     assert len(world.alarms("")) == 1
+
+
+@pytest.mark.fault("G6", "it hangs up at each SUBSCRIBE: one alarm, not at the first; then healed")
+def test_hangs_up_at_the_subscription(world: World, liar: Liar) -> None:
+    """So do brokers whose rules forbid it; a road does so once, which calls nobody."""
+    asked: list[int] = []
+
+    def hang_up(one: Packet, line: Line) -> bytes | None:
+        if one.type != SUBSCRIBE:
+            return one.raw
+        asked.append(len(world.alarms("")))
+        line.cut()
+        return None
+
+    liar.up = hang_up
+    world.dial()
+    world.start()
+    world.feed()
+    world.until(lambda: len(asked) >= 4, "it tries again", 60)
+    assert asked[:2] == [0, 0] and asked[3] == 1, "called at the second in a row"
+    liar.up = None
+    world.settle(calls=1, healed_at=time.monotonic())
+    assert len(world.alarms("gave no answer to the subscription")) == 1
 
 
 @pytest.mark.fault("G6", "the quota is exceeded (0x97): slower, and faster again", slice=True)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults.injection import failpoint
 from tests.faults.orders import Orders, path_of
+from tests.faults.test_configuration import SAME, WHAT_RESTARTS
 from tests.faults.world import World
 
 TRIAL = "a change from afar that cuts the line, or dies half-way: the old one comes back"
@@ -110,3 +111,34 @@ def test_flash_harms_the_change(world: World, orders: Orders, harm: bytes) -> No
         world.start()
         assert len(world.alarms("is put aside")) == (0 if not harm else 1)
         assert world.settle(healed_at=began).dropped == 0
+
+
+@pytest.mark.fault("I7", SAME)
+def test_the_same_again_from_afar(world: World, orders: Orders) -> None:
+    """A new command each time, as a fleet's tool sends it: answered, not written, not applied."""
+    world.dial()
+    world.start()
+    world.feed()
+    with orders.broker() as send:
+        world.until(world.healthy, "the line is up")
+        change = {"set": {"store.alarm_commit_ms": 45}}
+        first = orders.claims("config.set", change)
+        send(orders.signed(json.dumps(first).encode()))
+        world.until(lambda: "done" in orders.states(str(first["cid"])), "it is confirmed", 90)
+        assert orders.replies()[str(first["cid"])][-1]["code"] == "confirmed"
+        world.accepts(10)
+        mark, pid, before = world.mark(), world.pid, path_of(world).stat()
+        for _ in range(3):
+            claims = orders.claims("config.set", change)
+            cid = str(claims["cid"])
+            send(orders.signed(json.dumps(claims).encode()))
+            world.until(lambda cid=cid: orders.states(cid), "it is answered", 60)  # type: ignore[misc]
+            (said,) = orders.replies()[cid]
+            assert (said["state"], said["code"]) == ("done", "unchanged"), said
+            world.accepts(10)
+        after = path_of(world).stat()
+        assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+        assert world.pid == pid
+        said_of = [*WHAT_RESTARTS, "configuration read again"]
+        assert [word for word in said_of if word in world.log(mark)] == []
+        assert world.settle().dropped == 0

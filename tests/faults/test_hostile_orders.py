@@ -18,9 +18,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.faults.liar import PUBLISH, between, packet
+from tests.faults.liar import between
 from tests.faults.orders import TOPIC, Orders, b64
+from tests.faults.soundness import Sizes
 from tests.faults.test_configuration import rss_kb
+from tests.faults.test_flood import publish
 from tests.faults.world import World
 
 HOSTILE = "hostile commands: bad signature, other vehicle, expired, replayed, huge: no effect"
@@ -161,10 +163,44 @@ def test_no_hostile_command_has_an_effect(world: World, orders: Orders) -> None:
         assert world.settle(healed_at=time.monotonic()).dropped == 0
 
 
-def publish(topic: str, payload: bytes) -> bytes:
-    """A PUBLISH of QoS 0, MQTT 5, as a broker sends it."""
-    name = topic.encode()
-    return packet(PUBLISH << 4, len(name).to_bytes(2, "big") + name + b"\0" + payload)
+HUGE = 10_000_000
+
+
+@pytest.mark.fault("I9", "a command of 10 MB: refused by what it announces, no effect, no memory")
+def test_a_huge_command(world: World, orders: Orders) -> None:
+    """A broker keeps to the limit of our CONNECT; one that sends it all the same loses the line."""
+    with between(world) as liar:
+        world.dial()
+        world.start()
+        world.feed()
+        world.accepts(50)
+        with orders.driver(), orders.broker() as send:
+            world.until(world.healthy, "the line is up")
+            cid, message = orders.dump(seconds=1)
+            send(message)
+            world.until(lambda: orders.states(cid) == ["done"], "the good one is done", 60)
+            mark, before_kb = world.mark(), Sizes.of(world.pid).peak_kb
+            # Signed by the owner, for this vehicle: only its size is wrong.
+            claims = orders.claims("dump", {"source": "raw", "seconds": 2}, pur="p" * HUGE)
+            huge = orders.signed(json.dumps(claims).encode())
+            assert len(huge) > HUGE
+            liar.lines[-1].answer(publish(TOPIC, huge))
+            said = f"announced a packet of {len(publish(TOPIC, huge)) - 5:,} bytes"
+            world.until(lambda: said in world.log(mark), "its size is refused")
+            world.accepts(50)
+            last, message = orders.dump(seconds=3)
+
+            def heard() -> bool:
+                send(message)
+                return bool(orders.states(last))
+
+            world.until(heard, "the owner is heard again", 90)
+            assert orders.states(last) == ["done"]
+            assert orders.asked() == {1: 1, 3: 1}, "the huge one had an effect"
+            grown = Sizes.of(world.pid).peak_kb - before_kb
+            assert grown < 4_000, f"{grown} kB for a message that is not taken"
+            assert set(orders.replies()) == {cid, last}, "nor was it answered"
+            assert world.settle(healed_at=time.monotonic()).dropped == 0
 
 
 @pytest.mark.fault("I9", "a million commands as fast as the line takes them: telemetry flows on")

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.faults.brokers import begin
-from tests.faults.liar import PINGREQ, PUBACK, Liar, Line, Packet, between, puback
+from tests.faults.liar import PINGREQ, PUBACK, PUBLISH, Liar, Line, Packet, between, puback
 from tests.faults.world import World
 
 HALF_OPEN_S = 45.0
@@ -121,30 +121,47 @@ def test_no_confirmation_ever(world: World, liar: Liar) -> None:
     world.settle(healed_at=time.monotonic())
 
 
-@pytest.mark.fault("G5", "the line is cut after n bytes, upwards and downwards")
-def test_cut_at_any_byte(world: World, liar: Liar) -> None:
-    begin(world)
-    cuts = 0
-    for n in (1, 2, 3, 4, 30, 95, 201, 400):
-        left = [n]
+@pytest.mark.fault("G3", "each ack comes 60 s late: nothing is lost, nothing is stored twice")
+@pytest.mark.timeout(400)
+def test_acks_a_minute_late(world: World) -> None:
+    """The far end takes its time, the broker does not: the window is full, the line stands.
 
-        def cut(one: Packet, line: Line, left: list[int] = left) -> bytes | None:
-            left[0] -= len(one.raw)
-            if left[0] > 0:
-                return one.raw
-            target = line.broker if one.type != PUBACK else line.agent
-            target.sendall(one.raw[: len(one.raw) + left[0]])
-            line.cut()
-            return None
+    What is sent again meanwhile is not more than the silence asks for: the pauses double.
+    """
+    with between(world) as liar:
+        sent: list[int] = []
 
-        if n % 2:
-            liar.up = cut
-        else:
-            liar.down = cut
-        before = liar.accepted
-        liar.cut()
-        world.until(lambda before=before: liar.accepted >= before + 2, "cut, and back again", 60)  # type: ignore[misc]
-        liar.up = liar.down = None
-        cuts += 1
-    world.figures["runs"] = cuts
-    world.settle(healed_at=time.monotonic())
+        def count(one: Packet, line: Line) -> bytes:
+            if one.batch:
+                sent.append(len(one.raw))
+            return one.raw
+
+        def late(one: Packet, line: Line) -> bytes | None:
+            if one.type == PUBLISH and one.topic.endswith("dn/acks"):
+                line.answer_late(one.raw, LATE_S)
+                return None
+            return one.raw
+
+        liar.up, liar.down = count, late
+        world.dial()
+        world.start()
+        world.feed(rate=10)
+        began = time.monotonic()
+
+        def acknowledged() -> bool:
+            return int(world.answer("audit")["acknowledged"]) > 0
+
+        world.until(acknowledged, "the first ack", LATE_S + 40)
+        assert time.monotonic() - began >= LATE_S, "it was late"
+        accepted = world.accepted()
+        world.accepts(50)
+        assert world.accepted() > accepted
+        assert len(liar.lines) == 1 and "uplink down" not in world.log(), world.log()[-5000:]
+        world.figures["batches"], world.figures["bytes_sent"] = len(sent), sum(sent)
+        assert len(sent) <= 6 * 8, "a window, and few repetitions of it"
+        liar.down = None
+        assert world.settle(healed_at=time.monotonic(), within_s=120).dropped == 0
+        assert not world.alarms("")
+
+
+LATE_S = 60.0

@@ -7,7 +7,7 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,34 +54,93 @@ def sizes(pid: int) -> tuple[int, int, int]:
     )
 
 
-@pytest.mark.fault("H5", "hours of records in two minutes, with outages: nothing grows")
-@pytest.mark.timeout(1200)
+WARM_UP, ROUNDS, OF_A_ROUND = 5, 10, 2_000
+MOST_BYTES_A_RECORD = 30.0
+"""Of a short run; see the test."""
+WARM_RECORDS, RECORDS = 100_000, 220_000
+BYTES_A_RECORD_OF_1_MB_A_DAY = 12.0
+"""With a record a second."""
+
+
+@pytest.mark.fault("H5", "hours of records in minutes, with outages: nothing grows")
+@pytest.mark.timeout(1800)
 def test_a_long_run_compressed(world: World) -> None:
+    """Memory where nothing is under way, round by round, and the line through it.
+
+    In so few records the allocator has not settled: 15 to 24 bytes a record were measured, with a
+    standard error of 2, and ever less as the run went on. So the bound is 30, which shows what is
+    kept for each record, if it is an object of its own, or 500 bytes a message.
+    """
     world.dial()
     world.start()
     feeder = world.feed(rate=500)
-
-    def round_of(n: int) -> None:
-        world.accepts(n, 90)
+    samples: list[tuple[int, int]] = []
+    _, fds, threads = sizes(world.pid)
+    file_bytes = 0
+    for n in range(WARM_UP + ROUNDS):
+        world.accepts(OF_A_ROUND, 90)
         world.offline()
-        world.accepts(n // 2, 90)
+        world.accepts(OF_A_ROUND // 2, 90)
         world.dial()
         feeder.tell("rate 0")
         world.until(lambda: not world._outstanding(), "all is delivered", 180)
+        if n == WARM_UP - 1:
+            _, fds, threads = sizes(world.pid)
+            file_bytes = (world.state_dir / "outbox.db").stat().st_size
+        if n >= WARM_UP - 1:
+            samples.append((world.accepted(), anonymous_kb(world.pid)))
         feeder.tell("rate 500")
-
-    for _ in range(2):
-        round_of(2_000)
-    rss_kb, fds, threads = sizes(world.pid)
-    file_bytes = (world.state_dir / "outbox.db").stat().st_size
-    for _ in range(6):
-        round_of(2_000)
-    after_kb, after_fds, after_threads = sizes(world.pid)
-    world.figures["rss_kb"], world.figures["rss_growth_kb"] = after_kb, after_kb - rss_kb
-    assert after_kb - rss_kb < 6_000 and after_kb < 70_000
+    slope, error = line_through(samples)
+    world.figures["bytes_a_record"] = round(1024 * slope, 1)
+    world.figures["bytes_a_record_error"] = round(1024 * error, 1)
+    _, after_fds, after_threads = sizes(world.pid)
     assert after_fds <= fds + 2 and after_threads <= threads
     assert (world.state_dir / "outbox.db").stat().st_size <= file_bytes + (2 << 20)
     assert world.settle().dropped == 0
+    assert 1024 * slope < MOST_BYTES_A_RECORD, samples
+
+
+@pytest.mark.fault("H5", "two days and a half of records in minutes: less than 1 MB a day")
+@pytest.mark.timeout(1200)
+def test_days_of_records_compressed(world: World) -> None:
+    """The line through the last 120,000 records. 7 bytes a record were measured, with a standard
+    error of 0.5, and 0.7 in a run that went on to 450,000: nothing is kept.
+    """
+    world.dial()
+    world.start()
+    feeder = world.feed()
+    samples: list[tuple[int, int]] = []
+    delivered = 0
+    while delivered < RECORDS:
+        feeder.tell("rate 1500")
+        want = delivered + 3 * OF_A_ROUND
+        world.until(lambda want=want: world.delivered() >= want, "delivered", 120)  # type: ignore[misc]
+        feeder.tell("rate 0")
+        world.until(lambda: not world._outstanding(), "all is delivered", 180)
+        delivered = world.delivered()
+        if delivered >= WARM_RECORDS:
+            samples.append((delivered, anonymous_kb(world.pid)))
+    slope, error = line_through(samples)
+    world.figures["bytes_a_record"] = round(1024 * slope, 1)
+    world.figures["bytes_a_record_error"] = round(1024 * error, 1)
+    assert world.settle().dropped == 0
+    assert 1024 * (slope + 2 * error) < BYTES_A_RECORD_OF_1_MB_A_DAY, samples
+
+
+def anonymous_kb(pid: int) -> int:
+    """Resident kB that belong to no file: what a leak would be in."""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in status if line.startswith("RssAnon")).split()[1])
+
+
+def line_through(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The slope of the line of least squares, and its standard error."""
+    n = len(points)
+    mean_x, mean_y = (sum(point[at] for point in points) / n for at in (0, 1))
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
+    rest = sum((y - mean_y - slope * (x - mean_x)) ** 2 for x, y in points)
+    return slope, float((rest / (n - 2) / spread) ** 0.5)
 
 
 @pytest.mark.fault(

@@ -16,17 +16,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from simulator.broker import write_config
 from simulator.processes import Process, ask, brain, free_port, listening
 from tests.books import Books, accepted_in, records
-from tests.faults import injection
+from tests.faults import injection, statements
 from tests.faults.feeding import CHECKOUT, Feeder
 from tests.faults.oracle import judge
-from tests.faults.soundness import Sizes, alarms, repeated
+from tests.faults.soundness import MAX_RSS_KB, Sizes, alarms, on_flash, repeated
+from tests.faults.spending import Spending
 
 HEAL_S = 30.0
 VEHICLE = "bus-4021"
@@ -53,6 +53,7 @@ class World:
         self.forgotten = 0
         """Records that the far end says it had and has no more."""
         self.agent: subprocess.Popen[bytes] | None = None
+        self.spending = Spending()
         self.begun: Sizes | None = None
         """What the present life of the agent had when it said that it records."""
         self.sections = {
@@ -136,6 +137,7 @@ class World:
         )
         assert agent.poll() is None, f"the agent ended ({agent.returncode})\n{self.log(mark)}"
         self.begun = Sizes.of(self.pid)
+        self.spending.look(self.run_dir)
         return time.monotonic() - began
 
     @property
@@ -149,6 +151,8 @@ class World:
     def kill(self, number: int = signal.SIGKILL) -> None:
         """A signal to the agent; waits for its end where that is SIGKILL."""
         assert self.agent is not None
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            self.spending.look(self.run_dir)
         with contextlib.suppress(ProcessLookupError):
             self.agent.send_signal(number)
         if number == signal.SIGKILL:
@@ -188,13 +192,7 @@ class World:
 
     def said_on_flash(self, since_s: float, until_s: float) -> list[str]:
         """The lines that say that something is on flash, between two moments of the wall clock."""
-        found = []
-        for line in self.log().splitlines():
-            if "on flash: " in line:
-                at_s = datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").timestamp()
-                if since_s < at_s < until_s:
-                    found.append(line)
-        return found
+        return on_flash(self.log(), since_s, until_s)
 
     def accepted(self) -> int:
         """How many records the agent has said are on flash, over all its lives."""
@@ -256,12 +254,13 @@ class World:
         within_s: float = 60.0,
         calls: int | None = None,
         again: bool = False,
+        peak_kb: int = MAX_RSS_KB,
     ) -> Books:
         """End the feeding, wait until all is booked, judge; every test ends with this.
 
         `healed_at`: time.monotonic() when the fault was over; until healthy is `heal_ms`. `calls`:
         how many alarms there must be in all; None: at most one of a kind in each life of the agent,
-        unless the fault came `again`.
+        unless the fault came `again`. `peak_kb`: the most memory of the last life, ever.
         """
         self.dial()
         began = time.monotonic() if healed_at is None else healed_at
@@ -278,6 +277,7 @@ class World:
         self.figures |= {
             "alarms": len(called),
             "rss_kb": sizes.rss_kb,
+            "peak_kb": sizes.peak_kb,
             "runs": self.figures.get("runs", 1),
             "accepted": found.accepted,
             "delivered": found.delivered,
@@ -288,17 +288,14 @@ class World:
         if healed_at is not None:
             self.figures["heal_ms"] = heal_ms
         assert not found.lost and not found.invented, f"{found}\n{self.log()[-5000:]}"
-        audit, verify = self.answer("audit"), self.answer("outbox", "verify")
-        terms = (audit["acknowledged"], audit["queued"], audit["dropped"])
-        assert audit["accepted"] == sum(terms) and audit["balanced"], audit
-        assert not audit["gaps"], audit
-        assert verify["sound"], verify
+        statements.judge(self.answer, self.spending)
         if calls is not None:
             assert len(called) == calls, called
         elif not again:
             assert not repeated(self.log()), repeated(self.log())
         if self.begun is not None:
-            assert not sizes.grown(self.begun), sizes.grown(self.begun)
+            grown = sizes.grown(self.begun, peak_kb)
+            assert not grown, grown
         return found
 
     def _outstanding(self) -> bool:

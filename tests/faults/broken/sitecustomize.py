@@ -2,6 +2,7 @@
 
 BRAIN_FAULT_AT is `module:Class.method:before|after:N`: SIGKILL before or after its Nth call.
 BRAIN_FAULT_HANG is `module:Class.method`: from SIGUSR1 on it never comes back.
+BRAIN_FAULT_SET is `module:NAME=number,...`: constants that have other values from the start on.
 """
 
 from __future__ import annotations
@@ -48,8 +49,18 @@ def hang_at(module: str, path: str) -> None:
     )
 
 
+def set_constants(text: str) -> None:
+    for item in text.split(","):
+        name, _, value = item.partition("=")
+        module, _, path = name.partition(":")
+        owner, last = holder(module, path)
+        setattr(owner, last, type(getattr(owner, last))(float(value)))
+
+
 if "run" in sys.orig_argv and "agent.cli.main" in sys.orig_argv:
     if point := os.environ.get("BRAIN_FAULT_AT"):
         die_at(*point.split(":"))
     if point := os.environ.get("BRAIN_FAULT_HANG"):
         hang_at(*point.split(":"))
+    if text := os.environ.get("BRAIN_FAULT_SET"):
+        set_constants(text)
