@@ -75,6 +75,7 @@ class Hearing:
     def _connected(self, event: Connected, now: float) -> None:
         log.info("uplink up: %s", self._address)
         self._sender.connected(event.generation)
+        self._courier.connected(event)
         self._despatch.connected(event)
         self._announcing.connected()
         self._accounting.connected()
