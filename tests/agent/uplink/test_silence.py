@@ -123,6 +123,7 @@ def test_a_far_end_that_is_down_costs_a_probe_now_and_then_and_splits_one_messag
     for _ in range(3_600):
         far.step()
     assert len(far.sent) - sent <= 3_600 / 60 + 1
+    assert not far.refusals.aside.kept and far.refusals.problem is None
     far.down = False
     for _ in range(120):
         far.step()
