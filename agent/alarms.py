@@ -42,6 +42,8 @@ class Alarm(StrEnum):
     """The broker refuses this vehicle, or one of its topics."""
     UPLINK_TAKEN_OVER = "6d1f1b2f0c3f4a6cb6e35be5d4c9a023"
     """Another client uses the name of this vehicle."""
+    UPLINK_UNHEARD = "6d1f1b2f0c3f4a6cb6e35be5d4c9a024"
+    """Some records reach the broker and are never acknowledged by the cloud application."""
     COMMAND_REFUSED = "6d1f1b2f0c3f4a6cb6e35be5d4c9a030"
     """A command was refused; at most a few lines an hour."""
     CONFIG_ROLLED_BACK = "6d1f1b2f0c3f4a6cb6e35be5d4c9a031"

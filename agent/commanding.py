@@ -162,8 +162,13 @@ class Commanding:
         """For `brain commands`."""
         if self._commander is None:
             return {"state": "off", "problem": self.problem}
-        state = "on" if self._commander.trust.keys else "off"
-        return {"state": state, "problem": self.problem, **self._commander.status()}
+        state, problem = "on" if self._commander.trust.keys else "off", self.problem
+        uplink = self._vehicle.status()["uplink"]
+        deaf_to = [topic for topic in uplink["deaf_to"] if topic.endswith("/commands")]
+        if state == "on" and deaf_to:
+            state = "not heard"
+            problem = f"the broker does not allow the subscription to {deaf_to[0]}"
+        return {"state": state, "problem": problem, **self._commander.status()}
 
     def bundle(self) -> dict[str, object]:
         """Write a support archive for somebody at this computer. Raises OSError."""

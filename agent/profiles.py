@@ -27,7 +27,7 @@ class Profile:
     """What a kind of broker takes. Bounds are inclusive.
 
     `client_id` has the place {vehicle}. `alpn` names the application protocol that is to be asked
-    for at a port.
+    for at a port. `retain`: whether it is to keep birth and last will for whoever comes later.
     """
 
     client_id: str = "brain-{vehicle}"
@@ -37,6 +37,7 @@ class Profile:
     kib_per_s: float = 100_000.0
     basic_ingest: bool = False
     tls_only: bool = False
+    retain: bool = True
     alpn: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -52,6 +53,9 @@ PROFILES: Mapping[ProfileName, Profile] = {
         kib_per_s=512.0,
         basic_ingest=True,
         tls_only=True,
+        # Without iot:RetainPublish in its policy the birth would end the connection. AWS IoT tells
+        # who is connected by events of its own.
+        retain=False,
         alpn={443: "x-amzn-mqtt-ca"},
     ),
 }

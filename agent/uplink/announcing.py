@@ -21,6 +21,8 @@ NEEDED_PAUSE_S = 5.0
 LOOK_S = 1.0
 DOUBTED = 3
 """So often a batch goes out unanswered before it is doubted that the far end can read it."""
+DOUBT_AGAIN_S = 3_600.0
+"""One catalogue is doubted so often at most: silence has other causes, and naming costs bytes."""
 
 
 class _Said(msgspec.Struct):
@@ -45,6 +47,7 @@ class Announcing:
         self._next_at = 0.0
         self._pause_s = FIRST_PAUSE_S
         self._stale = False
+        self._doubted_at = float("-inf")
 
     @property
     def shapes(self) -> Shapes | None:
@@ -93,19 +96,19 @@ class Announcing:
         self._stale = self._stale or any(one != name for one in said.need)
         return bool(said.have or said.need)
 
-    def doubtful(self, times_sent: Iterable[int]) -> bool:
-        """Whether what is in flight should be encoded anew: the far end may not be able to read it.
+    def doubtful(self, times_sent: Iterable[int], now: float) -> bool:
+        """Doubt that the far end can read what goes unanswered: from now on all is named.
 
-        `times_sent`: how often each message in flight went out. True once, then all is named.
+        `times_sent`: how often each message in flight went out that refers to a catalogue. True
+        where it asked for one that nobody can give it any more: none of these can be read.
         """
+        stale, self._stale = self._stale, False
         unheard = self._had is not None and any(n >= DOUBTED for n in times_sent)
-        if not unheard and not self._stale:
-            return False
-        if unheard:
+        if unheard and now - self._doubted_at >= DOUBT_AGAIN_S:
+            self._doubted_at = now
             self._had = None
             self._next_at = min(self._next_at, self._announced_at + NEEDED_PAUSE_S)
-        self._stale = False
-        return True
+        return stale
 
     def _look(self, now: float) -> None:
         """Drivers come and go, and may declare something new."""
@@ -118,6 +121,7 @@ class Announcing:
         self._seen = seen
         self._shapes = shapes_of(_flat(seen))
         self._next_at, self._pause_s = now, FIRST_PAUSE_S
+        self._doubted_at = float("-inf")
 
 
 def _flat(declared: tuple[tuple[str, tuple[Group, ...]], ...]) -> Iterator[tuple[str, Group]]:

@@ -17,7 +17,7 @@ from agent.store.rows import RowHead
 from agent.uplink import need
 from agent.uplink.budget import UNLIMITED, Budget
 from agent.uplink.delivery import Delivery
-from agent.uplink.endpoint import NOT_AUTHORIZED, Arrived, Confirmed
+from agent.uplink.endpoint import NOT_AUTHORIZED, Arrived, Confirmed, Connected
 from agent.uplink.files import Files
 from agent.uplink.flight import Cargo, Slice
 from agent.uplink.loading import Loader, Source
@@ -74,6 +74,7 @@ class Courier:
         self._asked: dict[Message, RowHead] = {}
         self._largest = LARGEST_CHUNK_BYTES
         self._yielded = True
+        self._deaf = False
         self.sent_chunks = self.resent_chunks = 0
 
     @property
@@ -82,6 +83,10 @@ class Courier:
         if self._files is None:
             return []
         return [(chunk.nbytes, chunk.sent_at) for chunk in self._files.unconfirmed()]
+
+    def connected(self, told: Connected) -> None:
+        """A new connection; where it does not tell what the cloud needs, no file goes."""
+        self._deaf = self._topics.need in told.deaf_to
 
     def sort_out(self, waiting: Waiting, source: Source) -> Waiting:
         """What waits, without the rows that name files. Raises READ_ERRORS."""
@@ -120,7 +125,7 @@ class Courier:
             self._yielded = not self._yielded
             if not self._yielded:
                 return False
-        if self._files is None or self._sender.generation is None:
+        if self._files is None or self._deaf or self._sender.generation is None:
             return False
         open_class = StorageClass.BULK not in link.paused and budget.allows(StorageClass.BULK)
         if open_class:

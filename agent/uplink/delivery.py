@@ -6,14 +6,17 @@ ranges of seq and may be late, partial, repeated, out of order or about nothing 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from agent.record import StorageClass
 from agent.store.intervals import IntervalSet
 from agent.store.rows import Drop, Range, RowHead
 from agent.uplink.flight import STRIKES, Cargo, Flight, rows_of
+from agent.uplink.silence import Silence
 
-MAX_TIMEOUT_S = 60.0
 MAX_SUSPECTS = 20
+MAX_PIECES, MAX_UNHEARD = 20, 40
+"""Of what is never acknowledged: pieces that are under way at once, and all that has no place."""
 SUSPECT_CUT_S = 5.0
 """A cut later than this after a message was sent is not blamed on the message."""
 
@@ -22,15 +25,13 @@ class Delivery:
     """The messages in flight, and the interval sets that say what they achieved."""
 
     def __init__(self, ack_timeout_s: float) -> None:
-        self._ack_timeout_s = ack_timeout_s
+        self.silence = Silence(ack_timeout_s)
         self._flights: dict[int, Flight] = {}
         self._sent: dict[str, IntervalSet] = {}
+        self._told: dict[str, IntervalSet] = {}
         self._acked: dict[str, IntervalSet] = {}
         self._given_up: set[RowHead] = set()
-        self._silent_rounds = 0
-        self._probe_at: float | None = None
         self._number = 0
-        self.last_ack_at: float | None = None
         self.duplicates = 0
 
     # --- what is where -----------------------------------------------------------------------
@@ -46,14 +47,43 @@ class Delivery:
         return [flight for flight in self._flights.values() if flight.unconfirmed]
 
     @property
+    def last_ack_at(self) -> float | None:
+        """When the far end was heard of last, None before the first ack."""
+        return self.silence.last_ack_at
+
+    @property
     def in_flight(self) -> int:
         """Messages that have a place in the window.
 
-        Suspects have none, up to a number: they wait for their turn to go alone, and a few records
-        that a broker does not take must not keep all others waiting.
+        Some have none, up to a number: suspects wait for their turn to go alone, and a few records
+        that a broker or the far end does not take must not keep all others waiting.
         """
         suspects = sum(flight.suspect for flight in self._flights.values())
-        return len(self._flights) - min(suspects, MAX_SUSPECTS)
+        without = min(suspects, MAX_SUSPECTS) + min(self.unheard, MAX_UNHEARD)
+        return max(0, len(self._flights) - without - self.silence.extra())
+
+    @property
+    def unheard(self) -> int:
+        """Messages without a place since the far end does not acknowledge what it could."""
+        return sum(
+            not flight.suspect
+            and (
+                flight.silences >= STRIKES - 1
+                or flight.cargo.silences > 0
+                or flight.cargo.aside
+                or self.silence.is_mute(flight.storage_class)
+            )
+            for flight in self._flights.values()
+        )
+
+    def count(self, storage_class: StorageClass) -> int:
+        """Whole messages of a class in flight, beyond those that may go without a place."""
+        whole = sum(
+            flight.storage_class is storage_class
+            and not (flight.cargo.silences or flight.cargo.aside or flight.suspect)
+            for flight in self._flights.values()
+        )
+        return max(0, whole - self.silence.extra())
 
     @property
     def unconfirmed_bytes(self) -> int:
@@ -64,6 +94,10 @@ class Delivery:
         """Whether all of a range is acknowledged, whether or not it is deleted by now."""
         acked = self._acked.get(epoch)
         return acked is not None and acked.covers(first, last)
+
+    def has_arrived(self, cargo: Cargo) -> bool:
+        """Whether all that a cargo carries is acknowledged."""
+        return all(self.acknowledged(cargo.epoch, *run) for run in cargo.runs)
 
     def open_rows(self, heads: Iterable[RowHead], waiting: Iterable[Cargo]) -> list[RowHead]:
         """Those rows that nobody carries, acknowledged or gave up. `waiting`: cargo to be sent."""
@@ -89,10 +123,12 @@ class Delivery:
 
     # --- going out ---------------------------------------------------------------------------
 
-    def launch(self, cargo: Cargo, topic: str, payload: bytes) -> Flight:
-        """A new message; `due` will name it."""
+    def launch(
+        self, cargo: Cargo, topic: str, payload: bytes, catalogue: str | None = None
+    ) -> Flight:
+        """A new message; `due` will name it. `catalogue`: the one that it refers to."""
         self._number += 1
-        flight = Flight(self._number, cargo, topic, payload)
+        flight = Flight(self._number, cargo, topic, payload, catalogue=catalogue)
         self._flights[flight.number] = flight
         return flight
 
@@ -106,12 +142,15 @@ class Delivery:
             known.add(*run)
         flight.times_sent += 1
         flight.sent_at = now
+        if flight.first_sent_at is None:
+            flight.first_sent_at = now
         flight.message = message
         flight.confirmed_at = None
 
     def told(self, epoch: str, first: int, last: int) -> None:
         """Records that went out beside the flights: an ack may cover them."""
         self._sent.setdefault(epoch, IntervalSet()).add(first, last)
+        self._told.setdefault(epoch, IntervalSet()).add(first, last)
 
     def was_told(self, epoch: str, first: int, last: int) -> bool:
         """Whether records went out in this life."""
@@ -123,45 +162,28 @@ class Delivery:
 
         What the broker has not confirmed yet is still on its way through the one connection there
         is: to send it again would only make it later. Whether the connection gets on is the
-        sender's affair. While nothing at all is acknowledged only the oldest is repeated, as a
-        probe.
+        sender's affair. While nothing is acknowledged only one is repeated, as a probe.
         """
         ready = [f for f in self._flights.values() if f.sent_at is None and f.held_until <= now]
-        late = [
-            f
-            for f in self._flights.values()
-            if f.confirmed_at is not None and now >= f.confirmed_at + self._timeout_s(f)
-        ]
-        if late and self._nothing_acked_since(late[0]):
-            late = late[:1]
+        late = self.silence.late(self._flights.values(), now)
         return sorted(ready + late, key=lambda f: (f.cargo.priority, f.number))
 
-    def repeat(self, flight: Flight) -> None:
+    def repeat(self, flight: Flight, now: float) -> None:
         """An ack timeout: note it before the message is sent again."""
-        if self._nothing_acked_since(flight):
-            self._silent_rounds += 1
-        else:
+        flight.repeats += 1
+        if self.silence.mute(flight):
+            flight.vain += 1
+            self.silence.probed(flight, now)
+        elif self.silence.proves(flight):
             flight.silences += 1
 
     def next_timeout(self) -> float | None:
         """When `due` will next have something to say by the clock alone."""
         held = [f.held_until for f in self._flights.values() if f.sent_at is None]
         late = [
-            f.confirmed_at + self._timeout_s(f)
-            for f in self._flights.values()
-            if f.confirmed_at is not None
+            self.silence.timeout_at(f) for f in self._flights.values() if f.confirmed_at is not None
         ]
         return min(held + late, default=None)
-
-    def _nothing_acked_since(self, flight: Flight) -> bool:
-        assert flight.sent_at is not None
-        return self.last_ack_at is None or self.last_ack_at < flight.sent_at
-
-    def _timeout_s(self, flight: Flight) -> float:
-        doublings = min(10, max(self._silent_rounds, flight.silences))
-        return min(
-            max(MAX_TIMEOUT_S, self._ack_timeout_s), self._ack_timeout_s * float(1 << doublings)
-        )
 
     # --- coming back -------------------------------------------------------------------------
 
@@ -178,12 +200,16 @@ class Delivery:
                 if fresh:
                     acked.add(*known)
                     news += fresh
+        ours = [flight for flight in self._flights.values() if flight.cargo.epoch == epoch]
+        # One that went out in other company before may be acknowledged without news.
+        whole = [flight for flight in ours if all(acked.covers(*run) for run in flight.runs)]
         if news:
-            self.last_ack_at = now
-            self._silent_rounds = 0
-            for flight in [f for f in self._flights.values() if f.cargo.epoch == epoch]:
-                if all(acked.covers(*run) for run in flight.runs):
-                    del self._flights[flight.number]
+            classes = {f.storage_class for f in ours if _touches(f.runs, news)}
+            if _touches(self._told.get(epoch, ()), news):
+                classes.add(StorageClass.BULK)
+            self.silence.heard(classes, whole, now)
+        for flight in whole:
+            del self._flights[flight.number]
         return news
 
     def find(self, message: tuple[int, int]) -> Flight | None:
@@ -225,7 +251,24 @@ class Delivery:
 
     def dissolve(self) -> None:
         """Forget the messages that nothing speaks against: their rows are planned anew."""
-        self._flights = {n: f for n, f in self._flights.items() if f.cuts or f.suspect}
+        self._flights = {
+            number: flight
+            for number, flight in self._flights.items()
+            if flight.cuts or flight.suspect or flight.silences or flight.cargo.partial
+        }
+
+    def referring(self, catalogue: str | None, at_least: int) -> list[Flight]:
+        """Messages that went out so often and refer to another catalogue than this one.
+
+        A record that is only tried now and then is encoded anew each time anyway.
+        """
+        return [
+            flight
+            for flight in self._flights.values()
+            if flight.catalogue not in (None, catalogue)
+            and flight.times_sent >= at_least
+            and not flight.cargo.aside
+        ]
 
     def remove(self, flight: Flight) -> None:
         """Take a message out, to split it or to give it up."""
@@ -242,6 +285,10 @@ class Delivery:
 def struck_out(flight: Flight) -> bool:
     """Whether it was refused too often to be sent as it is."""
     return flight.strikes >= STRIKES
+
+
+def _touches(runs: Iterable[Range], news: Sequence[Range]) -> bool:
+    return any(a.first <= b.last and b.first <= a.last for a in runs for b in news)
 
 
 def _common(known: IntervalSet, asked: Range) -> Iterator[Range]:

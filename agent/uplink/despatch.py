@@ -6,14 +6,16 @@ not fit.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from agent.record import StorageClass
 from agent.store.rows import Range
 from agent.uplink import plan
 from agent.uplink.accounting import Accounting
-from agent.uplink.announcing import Announcing
+from agent.uplink.announcing import DOUBTED, Announcing
 from agent.uplink.budget import UNLIMITED, Budget
 from agent.uplink.courier import Courier
 from agent.uplink.delivery import Delivery
@@ -33,6 +35,12 @@ AGAIN_S = 4.0
 """How often the outbox is told again of what is acknowledged and still there."""
 OVERSIZE = 2
 """Estimates of size err; only what has more than twice its portion is worth the splitting."""
+
+LEAST_SHARED = 3
+_SHARING = (StorageClass.ALARM, StorageClass.BULK)
+"""History leaves a place anyway."""
+
+log = logging.getLogger("brain.uplink")
 
 
 class Despatch:
@@ -70,6 +78,7 @@ class Despatch:
         self._last: Priority | None = None
         self._alarms_since = 0
         self._again_at = float("-inf")
+        self._too_large = False
         self.portion = Portion()
 
     @property
@@ -97,17 +106,25 @@ class Despatch:
                 return
 
     def _announce(self) -> None:
-        """Say what batches may refer to; and where the far end cannot read them, name it all."""
+        """Say what batches may refer to; what the far end may be unable to read is encoded anew."""
         now = time.monotonic()
         shapes = self._announcing.due(now)
         if shapes is not None:
             topic = self._topics.catalogue(shapes.name)
-            if not self._sender.publish(topic, shapes.payload):
+            if len(shapes.payload) > self._limits.payload:
+                if not self._too_large:
+                    text = "the broker takes no catalogue of %d bytes: batches name all signals"
+                    log.info(text, len(shapes.payload))
+                self._too_large = True
+            elif not self._sender.publish(topic, shapes.payload):
                 self._announcing.unsent(now)
-        if self._announcing.doubtful(f.times_sent for f in self._delivery.flights):
-            self._delivery.dissolve()
-            self._lookout.begin_anew()
+        sent = [f.times_sent for f in self._delivery.flights if f.catalogue is not None]
+        stale = self._announcing.doubtful(sent, now)
         self._loader.shapes = self._announcing.shapes
+        had = None if self._loader.shapes is None else self._loader.shapes.name
+        for flight in self._delivery.referring(had, 0 if stale else DOUBTED):
+            self._delivery.remove(flight)
+            self._refusals.waiting.append(replace(flight.cargo, silences=flight.silences))
 
     def _send_file(self, *, urgent: bool = False) -> bool:
         now = time.monotonic()
@@ -115,17 +132,16 @@ class Despatch:
         return self._courier.send(link, source, now, self._budget, urgent=urgent)
 
     def _next_cargo(self) -> Cargo | None:
-        if self._delivery.in_flight >= self._limits.window:
-            return None
         now = time.monotonic()
         link = self._link(now)
-        waiting = self._lookout.waiting(now, self._refusals.waiting)
+        if link.in_flight >= link.window:
+            return self._next_split(now, link)
+        waiting = self._lookout.waiting(now, self._refusals.held)
         self._acknowledge_again()
         waiting = self._courier.sort_out(waiting, self._lookout.reader)
         batch = plan.next_batch(waiting, link, self._budget)
         if batch is None or batch.priority is not Priority.ALARM:
-            only = not plan.room(link) or self._budget.history != "all"
-            split = self._refusals.next_cargo(now, alarms_only=only)
+            split = self._next_split(now, link)
             if split is not None:
                 return split
         if batch is None:
@@ -137,6 +153,24 @@ class Despatch:
         self._lookout.chosen(batch)
         slices = tuple(Slice.whole(head) for head in batch.heads)
         return Cargo(batch.priority, batch.epoch, slices, batch.drops)
+
+    def _next_split(self, now: float, link: Link) -> Cargo | None:
+        """What had to be split, or put aside; only what needs no place where there is none."""
+        return self._refusals.next_cargo(
+            now,
+            alarms_only=not plan.roomy(link) or self._budget.history != "all",
+            pieces_only=not plan.room(link),
+        )
+
+    def _crowded(self) -> set[StorageClass]:
+        """Classes that have all the places that one class may have.
+
+        While the far end acknowledges nothing of one, the others need places to go on.
+        """
+        if self._limits.window < LEAST_SHARED:
+            return set()
+        most = self._limits.window - 2
+        return {c for c in _SHARING if self._delivery.count(c) >= most}
 
     def _acknowledge_again(self) -> None:
         again, self._lookout.resurrected = self._lookout.resurrected, []
@@ -158,7 +192,7 @@ class Despatch:
             expansion=self._loader.expansion,
             messages=self._sender.messages.level(now),
             nbytes=self._sender.nbytes.level(now),
-            paused=self._refusals.paused(now),
+            paused=self._refusals.paused(now) | self._crowded(),
             linger_s=self._config.linger_s,
             last=self._last,
             alarms_since=self._alarms_since,
@@ -184,6 +218,7 @@ class Despatch:
             self._refusals.split(cargo, "more than the link carries", time.monotonic())
             return
         topic = self._topics.of(cargo.priority.storage_class)
-        self._delivery.launch(cargo, topic, loaded.payload)
+        catalogue = None if self._loader.shapes is None else self._loader.shapes.name
+        self._delivery.launch(cargo, topic, loaded.payload, catalogue)
         self._foretelling.told(cargo.epoch, now)
         self._courier.yields(time.monotonic())

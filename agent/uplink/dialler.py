@@ -16,7 +16,6 @@ from typing import Literal
 from agent.alarms import Alarm, of
 from agent.uplink import tcp
 from agent.uplink.endpoint import (
-    CANNOT_SERVE,
     QOS_NOT_SUPPORTED,
     RETAIN_NOT_SUPPORTED,
     TAKEN_OVER,
@@ -48,13 +47,27 @@ _ALARMS = {
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
-    """What people may know of the connection. `since`, `retry_at`: seconds of time.monotonic."""
+    """What people may know of the connection. `since`, `retry_at`: seconds of time.monotonic.
+
+    `deaf_to`: topics that the broker does not let us hear.
+    """
 
     state: Literal["up", "down"]
     since: float
     retry_at: float | None = None
     error: str | None = None
     version: Version | None = None
+    deaf_to: tuple[str, ...] = ()
+
+    @property
+    def problem(self) -> str | None:
+        """Why it is not all that it should be, None where it is."""
+        if self.error or not self.deaf_to:
+            return self.error
+        return (
+            f"the broker does not allow the subscription to {' and '.join(self.deaf_to)}: "
+            "correct its access rules"
+        )
 
 
 class Dialler:
@@ -69,7 +82,8 @@ class Dialler:
         self._segments = Segments()
         self._takeovers = Takeovers()
         self._names = Names()
-        self._terms = Terms()
+        self._terms = Terms(retain=endpoint.config.broker_takes.retain)
+        self._deaf_to: tuple[str, ...] = ()
         self._told: set[Why | Alarm] = set()
         self._silent = False
         self._peer: tuple[str, int] | None = None
@@ -162,7 +176,7 @@ class Dialler:
                 version = 5
                 self._takeovers.refused()
                 self._say(str(e), self._why(e))
-                self._pause(str(e), busy=e.why is Why.BUSY)
+                self._pause(str(e), answered=e.answered)
                 continue
             lost = self._serve(session, connected)
             if lost is None:
@@ -174,7 +188,7 @@ class Dialler:
             if taken_over:
                 self._clone()
             reason = self._clone_text() if taken_over else lost.reason
-            self._pause(reason, taken_over=taken_over, busy=lost.code in CANNOT_SERVE)
+            self._pause(reason, taken_over=taken_over, answered=lost.by_peer)
 
     def _adapt(self, refusal: Refused) -> bool:
         """Do without what the broker does not support; False where that is not the trouble."""
@@ -195,7 +209,12 @@ class Dialler:
         self._silent = False
         self._told -= {why for why in self._told if why is not Alarm.UPLINK_TAKEN_OVER}
         self._session = session
-        self._state = LinkState("up", time.monotonic(), version=connected.version)
+        self._state = LinkState(
+            "up", time.monotonic(), version=connected.version, deaf_to=connected.deaf_to
+        )
+        if set(connected.deaf_to) - set(self._deaf_to):
+            log.error("%s", self._state.problem, extra=of(Alarm.UPLINK_DENIED))
+        self._deaf_to = connected.deaf_to
         self._put(connected)
         lost = None
         try:
@@ -235,9 +254,9 @@ class Dialler:
             level = logging.WARNING if alarm is None else logging.ERROR
             log.log(level, "no uplink: %s", text, extra=of(alarm or Alarm.UPLINK_DOWN))
 
-    def _pause(self, error: str, *, taken_over: bool = False, busy: bool = False) -> None:
-        pause_s = self._reconnect.pause_s(time.monotonic(), taken_over=taken_over, busy=busy)
+    def _pause(self, error: str, *, taken_over: bool = False, answered: bool = False) -> None:
         now = time.monotonic()
+        pause_s = self._reconnect.pause_s(now, taken_over=taken_over, answered=answered)
         since = self._state.since if self._state.state == "down" else now
         self._state = LinkState("down", since, now + pause_s, error)
         if taken_over:

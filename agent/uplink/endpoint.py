@@ -38,12 +38,16 @@ MAX_EVENTS = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """A connection stands. Limits are None where the broker announced none."""
+    """A connection stands. Limits are None where the broker announced none.
+
+    `deaf_to`: topics that the broker does not let us hear.
+    """
 
     generation: int
     version: Version
     receive_maximum: int | None
     maximum_packet: int | None
+    deaf_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

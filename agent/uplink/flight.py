@@ -10,7 +10,7 @@ from agent.store.rows import Drop, Range, RowHead
 from agent.uplink.plan import Priority
 
 STRIKES = 3
-"""So often a message is refused before it is split, or given up where it cannot be split."""
+"""So often a message is refused, or is not acknowledged while others are, before it is split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,19 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Cargo:
-    """What one message is to carry, before it is encoded."""
+    """What one message is to carry, before it is encoded.
+
+    `suspect`: a part of what the broker refused. `silences`: what it inherits of that count, as a
+    part of what was never acknowledged. `aside`: a single record that was never acknowledged.
+    """
 
     priority: Priority
     epoch: str
     slices: tuple[Slice, ...]
     drops: tuple[Drop, ...] = ()
     suspect: bool = False
+    silences: int = 0
+    aside: bool = False
 
     @property
     def n(self) -> int:
@@ -58,6 +64,11 @@ class Cargo:
         return [Range(s.first, s.last) for s in self.slices] + [
             Range(d.first, d.last) for d in self.drops
         ]
+
+    @property
+    def partial(self) -> bool:
+        """Whether it has a part of a row: the rest goes in other messages."""
+        return any((s.first, s.last) != (s.head.first, s.head.last) for s in self.slices)
 
     def halves(self) -> tuple[Cargo, Cargo] | None:
         """The same in two messages, between rows where possible; None for a single record.
@@ -80,8 +91,8 @@ class Cargo:
             low, high = self.slices[0].halves()
             first, second = (low,), (high,)
         return (
-            Cargo(self.priority, self.epoch, first, self.drops, self.suspect),
-            Cargo(self.priority, self.epoch, second, (), self.suspect),
+            replace(self, slices=first),
+            replace(self, slices=second, drops=()),
         )
 
 
@@ -93,8 +104,9 @@ class Flight:
     (again). `confirmed_at`: since when the broker has it, None while it does not. `cuts`:
     connections in a row that were cut while the broker owed its confirmation. `strikes`: refusals
     that no other message can be blamed for.
-    `silences`: ack timeouts while acks for others came. `ahead`: bytes that were under way
-    before it when it was sent last.
+    `repeats`: ack timeouts; `silences`: those that later messages had no share in; `vain`: those
+    while nothing of its class was acknowledged. `ahead`: bytes that were under way before it when
+    it was sent last. `catalogue`: the one that it refers to, None where it names all.
     """
 
     number: int
@@ -108,12 +120,17 @@ class Flight:
     confirmed_at: float | None = None
     cuts: int = 0
     strikes: int = 0
+    repeats: int = 0
     silences: int = 0
+    vain: int = 0
     ahead: int = 0
+    first_sent_at: float | None = None
+    catalogue: str | None = None
     runs: list[Range] = field(init=False)
 
     def __post_init__(self) -> None:
         self.runs = self.cargo.runs
+        self.silences = self.cargo.silences
         if self.cargo.suspect:
             self.cuts = 2
             # A half of what was refused three times: one more refusal splits it again.

@@ -79,8 +79,11 @@ def accepted(
     return vars(properties) if properties is not None else {}
 
 
-def subscribe(client: Client, endpoint: Endpoint, stop: threading.Event) -> None:
-    """Subscribe to acks, to what is needed of files, and to commands where somebody hears them."""
+def subscribe(client: Client, endpoint: Endpoint, stop: threading.Event) -> tuple[str, ...]:
+    """Subscribe to acks, to what is needed of files, and to commands where somebody hears them.
+
+    Gives those topics that the broker does not allow; without acks there is no connection.
+    """
     where, topic = endpoint.address, endpoint.acks_topic
     wanted = [(topic, 1), (endpoint.need_topic, 1)]
     if endpoint.ear is not None:
@@ -93,10 +96,12 @@ def subscribe(client: Client, endpoint: Endpoint, stop: threading.Event) -> None
             why=Why.DENIED,
             silent=True,
         )
-    # A broker whose rules know nothing of files or commands costs these only.
     if not client.suback or client.suback[0].is_failure:
         raise Refused(
             f"{where} does not allow the subscription to {topic}: without "
             "acks nothing can be delivered; allow it in the broker's rules",
             why=Why.DENIED,
         )
+    # A broker whose rules know nothing of files or commands costs these only.
+    answers = zip(wanted, client.suback, strict=False)
+    return tuple(name for (name, _), answer in answers if answer.is_failure)

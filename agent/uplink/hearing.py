@@ -62,7 +62,7 @@ class Hearing:
         now = time.monotonic()
         match event:
             case Connected():
-                self._connected(event)
+                self._connected(event, now)
             case Lost() if event.generation == self._sender.generation:
                 self._lost(event, now)
             case Confirmed():
@@ -72,14 +72,15 @@ class Hearing:
             case _:
                 return
 
-    def _connected(self, event: Connected) -> None:
+    def _connected(self, event: Connected, now: float) -> None:
         log.info("uplink up: %s", self._address)
         self._sender.connected(event.generation)
+        self._courier.connected(event)
         self._despatch.connected(event)
         self._announcing.connected()
         self._accounting.connected()
         self._delivery.dissolve()
-        self._refusals.connected()
+        self._refusals.connected(now)
         self._lookout.begin_anew()
 
     def _lost(self, event: Lost, now: float) -> None:

@@ -11,9 +11,10 @@ SLOWEST = 256.0
 STABLE_S = 60.0
 MIN_PAUSE_S = 1.0
 MAX_PAUSE_S = 60.0
-BUSY_PAUSE_S = 360.0
-"""The longest pause where the broker's host answers and cannot serve: when it comes back, a whole
-fleet has been waiting for it and must not come at once."""
+ANSWERED_PAUSE_S = 360.0
+"""The longest pause where something answers at the broker's address and no session comes of it. The
+way there is fine, so when the broker comes back a whole fleet has been waiting for it and must not
+come at once. Where nothing answers, it may be a tunnel, and whoever leaves it is alone."""
 FIRST_CAP_S = 2.0
 TAKEOVER_PAUSE_S = 10.0
 TAKEOVER_CAP_S = 600.0
@@ -68,7 +69,7 @@ class TokenBucket:
 class Reconnect:
     """When to try the broker again: jitter from 1 s to half the trouble's age.
 
-    At most 60 s, or 6 minutes where the broker is there and cannot serve.
+    At most 60 s, or 6 minutes where something answers there.
 
     Trouble begins with the first failure and ends when a connection has held for 60 s or has proved
     useful: an ack came through it. Then the next failure begins with short pauses again. Usefulness
@@ -102,8 +103,11 @@ class Reconnect:
         """A message was sent that may well cost the connection: then that is no trouble of its."""
         self._probing = True
 
-    def pause_s(self, now: float, *, taken_over: bool = False, busy: bool = False) -> float:
-        """A connection broke or an attempt failed: seconds to wait before the next."""
+    def pause_s(self, now: float, *, taken_over: bool = False, answered: bool = False) -> float:
+        """A connection broke or an attempt failed: seconds to wait before the next.
+
+        `answered`: by something at the broker's address, be it by a refusal.
+        """
         if self._connected_at is not None:
             if now - self._connected_at >= STABLE_S:
                 self._since = None
@@ -121,7 +125,7 @@ class Reconnect:
             cap = min(TAKEOVER_CAP_S, TAKEOVER_PAUSE_S * 2 ** min(self._takeovers, 10))
             self._takeovers += 1
             return self._uniform(cap / 2, cap)
-        longest = BUSY_PAUSE_S if busy else MAX_PAUSE_S
+        longest = ANSWERED_PAUSE_S if answered else MAX_PAUSE_S
         cap = min(longest, max(FIRST_CAP_S, (now - self._since) / 2))
         return self._uniform(MIN_PAUSE_S, cap)
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 from agent.alarms import Alarm, of
 from agent.record import StorageClass
 from agent.store.rows import Loss, Range, RowHead
-from agent.uplink.delivery import Delivery, struck_out
+from agent.uplink.aside import Aside
+from agent.uplink.delivery import MAX_PIECES, Delivery, struck_out
 from agent.uplink.endpoint import (
     FORMAT_INVALID,
     MESSAGE_RATE_TOO_HIGH,
@@ -21,6 +22,7 @@ from agent.uplink.endpoint import (
 )
 from agent.uplink.flight import STRIKES, Cargo, Flight, rows_of
 from agent.uplink.plan import Priority
+from agent.uplink.silence import MAX_PARTS, QUICK_PARTS
 
 log = logging.getLogger("brain.uplink")
 
@@ -46,22 +48,49 @@ class Refusals:
         self._pauses_s: dict[StorageClass, float] = {}
         self._problems: dict[StorageClass, str] = {}
         self._doomed: dict[RowHead, list[Range]] = {}
-        self._told_at = float("-inf")
+        self._told_at = self._told_aside_at = float("-inf")
         self.waiting: list[Cargo] = []
+        self.aside = Aside(delivery.has_arrived)
 
     @property
     def problem(self) -> str | None:
-        """What the broker refuses just now, None where it takes everything."""
-        return "; ".join(dict.fromkeys(list(self._problems.values()))) or None
+        """What the broker refuses just now, or the far end never acknowledges; None for nothing."""
+        found = [*self._problems.values(), self.aside.problem]
+        found += [
+            f"the broker confirms {storage_class.name.lower()} records and the cloud application "
+            "acknowledges none: see what it says of them, and the broker's access rules"
+            for storage_class in StorageClass
+            if self._delivery.silence.is_mute(storage_class)
+        ]
+        return "; ".join(dict.fromkeys(text for text in found if text)) or None
 
-    def next_cargo(self, now: float, *, alarms_only: bool = False) -> Cargo | None:
-        """A half that waits to be sent and may be."""
+    @property
+    def held(self) -> list[Cargo]:
+        """Cargo that is no business of the plan."""
+        return self.waiting + self.aside.kept
+
+    def next_cargo(
+        self, now: float, *, alarms_only: bool = False, pieces_only: bool = False
+    ) -> Cargo | None:
+        """A half that waits to be sent and may be, or a record that is tried once more.
+
+        `pieces_only`: only of what was never acknowledged, which needs no place in the window.
+        """
         paused = self.paused(now)
+        crowded = self._delivery.unheard >= MAX_PIECES
+
+        def held(cargo: Cargo) -> bool:
+            return (
+                (alarms_only and cargo.priority is not Priority.ALARM)
+                or (crowded if cargo.silences else pieces_only)
+                or cargo.priority.storage_class in paused
+            )
+
         for at, cargo in enumerate(self.waiting):
-            held = alarms_only and cargo.priority is not Priority.ALARM
-            if not held and cargo.priority.storage_class not in paused:
+            if not held(cargo):
                 return self.waiting.pop(at)
-        return None
+        kept = self.aside.kept
+        return self.aside.due(now) if kept and not held(kept[0]) else None
 
     def paused(self, now: float) -> frozenset[StorageClass]:
         """Classes that the broker does not let send."""
@@ -84,15 +113,18 @@ class Refusals:
             self.pause(storage_class, text, now)
             # Its place in the window is for the classes that may send; its rows are open again.
             self._delivery.remove(flight)
+            if flight.cargo.partial and not flight.cargo.aside:
+                self.waiting.append(flight.cargo)
         else:
             flight.strikes += 1
             self._delivery.take_back(flight, now + RETRY_S)
             if code in (FORMAT_INVALID, PACKET_TOO_LARGE) or struck_out(flight):
                 self.judge([flight], now, certain=True)
 
-    def connected(self) -> None:
+    def connected(self, now: float) -> None:
         """A new connection: the broker may have other rules than the last one."""
         self._paused.clear()
+        self.aside.connected(now)
 
     def lost(self, event: Lost, now: float) -> None:
         """The connection is no more; a message may be to blame."""
@@ -113,15 +145,55 @@ class Refusals:
                 self.split(cargo, "refused by the broker", now)
 
     def unheard(self, flight: Flight, now: float) -> bool:
-        """Split what was never acknowledged while others were; False where it is to be repeated.
+        """Part what is never acknowledged; False where it is to be repeated.
 
-        A single record is repeated for ever: silence is no refusal, and nothing is lost by it.
+        Silence is no refusal, so nothing is dropped for it: a single record is put aside. While
+        nothing of its class is acknowledged at all, one message at a time is sent in ever smaller
+        pieces: that costs fewer bytes than to repeat it, and a piece that gets through tells what
+        is wrong with the others.
         """
-        if flight.silences < STRIKES or flight.cargo.n < 2:
+        cargo, mute = flight.cargo, self._delivery.silence.mute(flight)
+        if cargo.aside:
+            self._delivery.remove(flight)
+            self.aside.unheard(now, mute=mute)
+            return True
+        halves = cargo.halves()
+        if mute:
+            enough = flight.vain >= (1 if cargo.silences else STRIKES)
+            pieces = self._pieces()
+            if halves is None or not enough or pieces >= MAX_PARTS:
+                return False
+            if pieces < QUICK_PARTS:
+                self._delivery.silence.parted(flight, now)
+        elif flight.silences < STRIKES:
             return False
         self._delivery.remove(flight)
-        self.split(flight.cargo, "never acknowledged", now)
+        if halves is None:
+            self._set_aside(cargo, now)
+        # A part of what was not heard three times is parted again at once, a record is sure.
+        self.waiting[:0] = [
+            replace(half, silences=STRIKES - 1 if half.n > 1 else 1)
+            for half in halves or ()
+            if not self._delivery.has_arrived(half)
+        ]
         return True
+
+    def _pieces(self) -> int:
+        cargoes = [flight.cargo for flight in self._delivery.flights] + self.waiting
+        return sum(cargo.silences > 0 for cargo in cargoes)
+
+    def _set_aside(self, cargo: Cargo, now: float) -> None:
+        if self.aside.full:
+            text = "ever more records are never acknowledged: see what the cloud application says"
+            self.pause(cargo.priority.storage_class, text, now)
+            self.waiting.append(cargo)
+            return
+        self.aside.keep(cargo, now)
+        text = "record %d is never acknowledged while others are: kept, tried again now and then"
+        alarm = now - self._told_aside_at > TELL_AGAIN_S
+        self._told_aside_at = now if alarm else self._told_aside_at
+        extra = of(Alarm.UPLINK_UNHEARD) if alarm else None
+        log.log(logging.ERROR if alarm else logging.WARNING, text, cargo.runs[0].first, extra=extra)
 
     def split(self, cargo: Cargo, reason: str, now: float) -> None:
         """Send it in halves; a single record that does not pass is dropped."""
@@ -146,6 +218,9 @@ class Refusals:
 
         What was taken out of the window meanwhile stays in the outbox, as a row of its own.
         """
+        if self.aside.kept:
+            under_way = any(flight.cargo.aside for flight in self._delivery.flights)
+            self.waiting += self.aside.heard(under_way=under_way)
         if not self._doomed:
             return
         cargoes = [flight.cargo for flight in self._delivery.flights] + self.waiting

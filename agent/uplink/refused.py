@@ -45,6 +45,14 @@ class Refused(Exception):
         self.other_version = other_version
         self.code = code
 
+    @property
+    def answered(self) -> bool:
+        """Whether something at the broker's address answered, so that the way there is fine.
+
+        Where the time of this box is the trouble nobody there can mend it, and it passes at once.
+        """
+        return self.why not in (Why.UNREACHABLE, Why.CLOCK)
+
 
 def explain(error: OSError | ValueError, where: str, host: str) -> Refused:
     """Why connecting failed below TLS, and what to do about it."""

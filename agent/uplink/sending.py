@@ -105,7 +105,7 @@ class Sender:
             if not (self._alone(flight, now) if flight.suspect else self._in_company(flight, now)):
                 continue
             if flight.sent_at is not None:
-                self._delivery.repeat(flight)
+                self._delivery.repeat(flight, now)
                 if self.refusals.unheard(flight, now):
                     continue
             if not self._publish(self.generation, flight, now):

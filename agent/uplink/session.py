@@ -105,13 +105,14 @@ class Session:
             self._terms.retain and bool(limits.get("RetainAvailable", 1)),
         )
         self._receive_maximum = limits.get("ReceiveMaximum")
-        handshake.subscribe(client, self._endpoint, self._stop)
+        deaf_to = handshake.subscribe(client, self._endpoint, self._stop)
         self.publish(self._endpoint.status_topic, self._endpoint.birth, status=True)
         return Connected(
             self._generation,
             self._version,
             receive_maximum=self._receive_maximum,
             maximum_packet=limits.get("MaximumPacketSize"),
+            deaf_to=deaf_to,
         )
 
     def step(self, timeout_s: float) -> Lost | None:

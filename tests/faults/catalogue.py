@@ -42,6 +42,7 @@ TITLES = {
     "G7": "poison: what the broker refuses or hangs up on is split, then given up with an account",
     "G8": "certificates that are no good, of the broker or our own: nothing is sent, one alarm",
     "G10": "the name service fails, hangs, lies, or knows an IPv6 address that leads nowhere",
+    "G14": "a thousand vehicles wait for a broker: spread, and a short outage is over soon",
     "G15": "somebody with our name, or thrown out: one alarm, no ping-pong",
     "G16": "the far end goes back to an older ledger: it says to the number what is gone, goes on",
     "H5": "days of records in minutes, with and without outages: nothing grows by 1 MB a day",

@@ -13,6 +13,7 @@ from tests.faults.liar import (
     CONNECT,
     PUBACK,
     PUBLISH,
+    SUBACK,
     SUBSCRIBE,
     Liar,
     Line,
@@ -20,6 +21,7 @@ from tests.faults.liar import (
     connack,
     puback,
 )
+from tests.faults.orders import Orders
 from tests.faults.world import World
 
 
@@ -116,6 +118,53 @@ def test_server_busy(world: World, liar: Liar) -> None:
     liar.up = None
     world.settle(calls=0, healed_at=time.monotonic())
     assert not world.alarms("")
+
+
+@pytest.mark.fault(
+    "G6", "subscriptions to files and commands are refused: said once, the rest flows"
+)
+def test_deaf_to_commands(world: World, liar: Liar, orders: Orders) -> None:
+    told: list[bytes] = []
+
+    def refuse(one: Packet, line: Line) -> bytes:
+        if one.type != SUBACK:
+            return one.raw
+        told.append(one.raw)
+        return one.raw[:-2] + b"\x87\x87"
+
+    liar.down = refuse
+    begin(world)
+    world.until(lambda: told and len(told[-1]) == 8, "commands are subscribed to as well")
+    problems = world.answer("status")["problems"]
+    assert len(problems) == 1 and "dn/need" in problems[0] and "dn/commands" in problems[0]
+    assert orders.told()["state"] == "not heard"
+    n = len(told)
+    liar.cut()
+    world.until(lambda: len(told) > n, "another connection")
+    world.accepts(30)
+    liar.down = None
+    liar.cut()
+    world.until(lambda: orders.told()["state"] == "on", "commands are heard")
+    world.settle(calls=1, healed_at=time.monotonic())
+
+
+@pytest.mark.fault("G6.1", "the catalogue is larger than the broker takes: all is named")
+def test_no_room_for_the_catalogue(world: World, liar: Liar) -> None:
+    sent: list[str] = []
+
+    def announce(one: Packet, line: Line) -> bytes:
+        return connack(0, b"\x27\x00\x00\x00\xdc") if one.type == CONNACK else one.raw
+
+    def keep_watch(one: Packet, line: Line) -> bytes:
+        if one.type == PUBLISH:
+            sent.append(f"{len(one.raw)} {one.topic}")
+        return one.raw
+
+    liar.down, liar.up = announce, keep_watch
+    begin(world)
+    assert not [one for one in sent if "/catalogue/" in one or int(one.split()[0]) > 220], sent
+    world.settle(calls=0)
+    assert "the broker takes no catalogue" in world.log()
 
 
 LIMITS = (b"\x21\x00\x01", b"\x24\x00", b"\x25\x00", b"\x27\x00\x00\x02\x00", b"\x13\x00\x06")

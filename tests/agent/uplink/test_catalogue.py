@@ -24,7 +24,7 @@ from agent.record import Kind, Record, State
 from agent.signals import Catalogue, Datatype, Group, Signal
 from agent.uplink import codec
 from agent.uplink import telemetry_pb2 as pb
-from agent.uplink.announcing import NEEDED_PAUSE_S, Announcing
+from agent.uplink.announcing import DOUBT_AGAIN_S, NEEDED_PAUSE_S, Announcing
 from agent.uplink.catalogue import MAX_PAYLOAD_BYTES, Shapes, shapes_of
 from agent.uplink.payload import Payload, Run, Undecodable
 
@@ -221,17 +221,34 @@ def test_new_declarations_are_announced_and_named_until_then() -> None:
     assert one.shapes is None
 
 
-def test_what_cannot_be_read_is_encoded_anew_once() -> None:
-    one, _ = announcing()
+def test_silence_makes_it_doubt_one_catalogue_once() -> None:
+    one, catalogue = announcing()
     due = one.due(0.0)
     assert due is not None
-    assert not one.doubtful([9])  # named anyway
+    assert not one.doubtful([9], 0.0)  # named anyway
     one.heard(said(have=[due.name]))
-    assert not one.doubtful([1, 2])
-    assert one.doubtful([3]) and one.shapes is None
-    assert not one.doubtful([3])
-    one.heard(said(need=["0" * 32]))  # it is asked for what was declared before
-    assert one.doubtful([]) and not one.doubtful([])
+    one.doubtful([1, 2], 1.0)
+    assert one.shapes == due
+    one.doubtful([3], 2.0)
+    assert one.shapes is None
+    one.heard(said(have=[due.name]))
+    one.doubtful([3], 3.0)
+    assert one.shapes == due, "it has it, so the silence is about something else"
+    one.doubtful([3], 2.0 + DOUBT_AGAIN_S)
+    assert one.shapes is None
+    catalogue.declare("gnss", (EEC1,))
+    other = one.due(2.0 + DOUBT_AGAIN_S)
+    assert other is not None
+    one.heard(said(have=[other.name]))
+    one.doubtful([3], 3.0 + DOUBT_AGAIN_S)
+    assert one.shapes is None, "another catalogue is another matter"
+
+
+def test_what_was_declared_before_cannot_be_read_any_more() -> None:
+    one, _ = announcing()
+    one.due(0.0)
+    one.heard(said(need=["0" * 32]))
+    assert one.doubtful([], 1.0) and not one.doubtful([], 2.0)
 
 
 @settings(max_examples=200, deadline=None)

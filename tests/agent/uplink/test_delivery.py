@@ -86,7 +86,7 @@ def test_an_ack_in_time_or_once_more_later_and_later() -> None:
     for _ in range(6):
         assert delivery.due(now) == [flight]
         if flight.sent_at is not None:
-            delivery.repeat(flight)
+            delivery.repeat(flight, now)
         delivery.sent(flight, (1, 1), now)
         assert delivery.next_timeout() is None and not delivery.due(now + 1e6)
         delivery.confirm(flight, now)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.uplink.pace import (
-    BUSY_PAUSE_S,
+    ANSWERED_PAUSE_S,
     MAX_PAUSE_S,
     MIN_PAUSE_S,
     NARROW_S,
@@ -122,7 +122,7 @@ def test_two_clients_of_one_name_soon_leave_each_other_in_peace() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.floats(0, 500), st.booleans(), st.booleans(), st.sampled_from(["", "taken", "busy"])
+            st.floats(0, 500), st.booleans(), st.booleans(), st.sampled_from(["", "taken", "there"])
         )
     ),
     st.randoms(use_true_random=False),
@@ -136,9 +136,9 @@ def test_a_pause_is_between_one_second_and_its_cap(steps, random) -> None:  # ty
         if useful:
             reconnect.useful()
         now += after_s / 2
-        taken_over, busy = trouble == "taken", trouble == "busy"
-        pause_s = reconnect.pause_s(now, taken_over=taken_over, busy=busy)
-        cap_s = {"taken": TAKEOVER_CAP_S, "busy": BUSY_PAUSE_S, "": MAX_PAUSE_S}[trouble]
+        taken_over, answered = trouble == "taken", trouble == "there"
+        pause_s = reconnect.pause_s(now, taken_over=taken_over, answered=answered)
+        cap_s = {"taken": TAKEOVER_CAP_S, "there": ANSWERED_PAUSE_S, "": MAX_PAUSE_S}[trouble]
         assert MIN_PAUSE_S <= pause_s <= cap_s
 
 

@@ -185,16 +185,3 @@ def test_accounts_of_drops_part_from_a_record_and_from_each_other() -> None:
     case.refusals.split(case.refusals.waiting[0], "too large", 0.0)
     assert case.refusals.paused(1.0) == {StorageClass.HISTORY}, "and nothing turns in circles"
     assert not case.dropped
-
-
-def test_silence_splits_and_never_drops() -> None:
-    case = Case()
-    both, one = case.send(cargo(head(1, 2))), case.send(cargo(head(11, 1)))
-    for flight in (both, one):
-        flight.silences = 2
-        assert not case.refusals.unheard(flight, 0.0)
-        flight.silences = 3
-    assert case.refusals.unheard(both, 0.0)
-    assert [half.runs for half in case.refusals.waiting] == [[Range(1, 1)], [Range(2, 2)]]
-    assert not case.refusals.unheard(one, 0.0)
-    assert list(case.delivery.flights) == [one] and not case.dropped
