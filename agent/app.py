@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent import clock
+from agent.alarm_events import ALARM, AlarmEvents
 from agent.alarms import Alarm, of
 from agent.arbitration import apply, arbiter
 from agent.board import Board
@@ -64,8 +65,9 @@ class Coordinator:
         state_dir: Path,
         reread: Callable[[], Config],
         remote: Remote,
+        alarms: AlarmEvents,
     ) -> None:
-        """`reread` reads the configuration again at a reload.
+        """`reread` reads the configuration again at a reload; `alarms` hears the log already.
 
         Raises ConfigInvalid, OutboxLocked where another coordinator owns `state_dir`, OutboxTooNew
         where a newer agent wrote it, OutboxFull where the disk does not let it.
@@ -87,7 +89,7 @@ class Coordinator:
         self.catalogue = Catalogue()
         self.thin = Thin()
         self._declared = Declared(self.catalogue, self.thin)
-        own = (AGENT, ARBITRATED, REPLY, COMMAND_FILE)
+        own = (AGENT, ALARM, ARBITRATED, REPLY, COMMAND_FILE)
         self._declared.restore(self.outbox.catalogue(), SOURCE, own)
         rows = [*self.outbox.offsets()]
         if all(row.boot != self.boot for row in rows):
@@ -126,6 +128,8 @@ class Coordinator:
             # A disk may take long without being dead: 60 s, see faults of slow media.
             beat=self._table.loop("pipeline", 60.0),
         )
+        self._alarms = alarms
+        alarms.listen(self.pipeline.state, lambda: self.pipeline.problem is None)
         parts = Parts(
             lambda: self.config,
             self.boot,
@@ -208,6 +212,7 @@ class Coordinator:
         next_report = time.monotonic() + 5.0
         while True:
             self._told.wait(period_s)
+            self._alarms.flush()
             if self._told.ending:
                 return False
             if self._told.to_reload():

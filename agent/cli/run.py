@@ -9,6 +9,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from agent.alarm_events import AlarmEvents
 from agent.alarms import Alarm, of
 from agent.cli.arguments import Arguments
 from agent.cli.exits import DEGRADED, INVALID, CliError
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = Arguments("run", "The coordinator alone; drivers are started beside it.")
     parser.places()
     options = parser.parse_args(arguments)
+    alarms = AlarmEvents()
+    alarms.attach()
     try:
         try:
             config, where = prepare(options.config, options.run_dir, options.state_dir)
@@ -60,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
             lambda file, text: judge(main_file, file, text),
         )
         return Coordinator(
-            config, where.run_dir, where.state_dir, lambda: reread(options.config), remote
+            config, where.run_dir, where.state_dir, lambda: reread(options.config), remote, alarms
         ).run()
     except (OutboxFull, OutboxLocked, OutboxTooNew, SecretUnavailable, OSError) as error:
         raise CliError(f"brain run: {error}", DEGRADED) from error

@@ -11,11 +11,13 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,12 @@ from tests.faults.soundness import Sizes, alarms, repeated
 
 HEAL_S = 30.0
 VEHICLE = "bus-4021"
+DAMAGED = "the outbox was damaged"
+ALARM_EVENTS = (
+    "SELECT DISTINCT json_extract(vals, '$.\"Vehicle.Bus.Agent.Alarm\"') FROM record"
+    " WHERE kind = 'event' AND source = 'brain'"
+)
+"""The kinds of the alarms that left the vehicle."""
 
 
 class World:
@@ -293,6 +301,7 @@ class World:
         assert audit["accepted"] == sum(terms) and audit["balanced"], audit
         assert not audit["gaps"], audit
         assert verify["sound"], verify
+        assert not self.untold(), f"records were given up and nobody was called: {self.untold()}"
         if calls is not None:
             assert len(called) == calls, called
         elif not again:
@@ -300,6 +309,21 @@ class World:
         if self.begun is not None:
             assert not sizes.grown(self.begun), sizes.grown(self.begun)
         return found
+
+    def untold(self) -> str:
+        """What the far end was told that it will never get, and no alarm calls for."""
+        with closing(sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True, timeout=10.0)) as db:
+            reasons = {
+                str(reason): int(n)
+                for reason, n in db.execute(
+                    "SELECT reason, sum(count) FROM dropped GROUP BY reason"
+                )
+            }
+            told = {str(kind) for (kind,) in db.execute(ALARM_EVENTS)}
+        lost = {reason: n for reason, n in reasons.items() if n and reason != "thinned"}
+        if lost.get("damaged") and not (self.alarms(DAMAGED) and "outbox_damaged" in told):
+            return f"{lost}; events: {told}"
+        return f"{lost}" if lost and not (self.alarms("") and told) else ""
 
     def _outstanding(self) -> bool:
         """Whether the agent still has records or drops that the far end did not acknowledge."""
