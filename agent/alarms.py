@@ -24,6 +24,8 @@ class Alarm(StrEnum):
     """The outbox was damaged; says how many records that cost."""
     OUTBOX_GIVES_UP = "6d1f1b2f0c3f4a6cb6e35be5d4c9a00c"
     """Records that were not delivered are given up: no room for them, or too old."""
+    CLOCKS_DISAGREE = "6d1f1b2f0c3f4a6cb6e35be5d4c9a00d"
+    """Two receivers state times far apart."""
     UPLINK_DOWN = "6d1f1b2f0c3f4a6cb6e35be5d4c9a005"
     """The connection to the broker was lost."""
     SPEAKER_REFUSED = "6d1f1b2f0c3f4a6cb6e35be5d4c9a006"

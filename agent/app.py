@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from agent import clock
@@ -17,6 +17,7 @@ from agent.alarm_events import ALARM, AlarmEvents
 from agent.alarms import Alarm, of
 from agent.arbitration import apply, arbiter
 from agent.board import Board
+from agent.clock_alarm import ClockAlarm
 from agent.commanding import Commanding, Remote
 from agent.commands.replies import COMMAND_FILE, REPLY
 from agent.config import Config, ConfigInvalid, SecretUnavailable
@@ -35,7 +36,7 @@ from agent.processors.arbitrated import ARBITRATED
 from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
 from agent.protocol import Notifier, watchdog_s
-from agent.reload import budget_settings, compare, store_limits, uplink_settings
+from agent.reload import Source, budget_settings, compare, store_limits, uplink_settings
 from agent.signals import Catalogue
 from agent.spool import Spool
 from agent.store.outbox import Outbox
@@ -63,21 +64,21 @@ class Coordinator:
         config: Config,
         run_dir: Path,
         state_dir: Path,
-        reread: Callable[[], Config],
+        source: Source,
         remote: Remote,
         alarms: AlarmEvents,
     ) -> None:
-        """`reread` reads the configuration again at a reload; `alarms` hears the log already.
+        """`alarms` hears the log already.
 
         Raises ConfigInvalid, OutboxLocked where another coordinator owns `state_dir`, OutboxTooNew
         where a newer agent wrote it, OutboxFull where the disk does not let it.
         """
         self.started = time.monotonic()
         self.config = config
-        self._reread = reread
+        self._source = source
         self._notifier = Notifier()
         self._told = Told()
-        self.refused: Sequence[str] = ()
+        self.refused = source.refused
         self._table = Supervision()
         self._heartbeat = Heartbeat(self._notifier, self._table)
         self.boot = clock.boot_id()
@@ -95,6 +96,7 @@ class Coordinator:
         if all(row.boot != self.boot for row in rows):
             rows.append(clock.system_offset(self.boot))
         self.clock = ClockTable(self.boot, rows, config.arbitration.clock.order)
+        self._clock_alarm = ClockAlarm(self.clock)
         self.dates = Dates(self.clock, self.boot)
         self.arbiter = arbiter(SOURCE, config.arbitration, self.clock)
         self.board = Board()
@@ -191,6 +193,7 @@ class Coordinator:
             self.outbox.opened,
             extra=of(Alarm.RECORDING),
         )
+        self._source.keep()
         failed = self._watch()
         self._notifier.send(STOPPING=1)
         # All at once: with the ignition off there are 2 s.
@@ -213,6 +216,7 @@ class Coordinator:
         while True:
             self._told.wait(period_s)
             self._alarms.flush()
+            self._clock_alarm.look(clock.boottime_ms())
             if self._told.ending:
                 return False
             if self._told.to_reload():
@@ -230,7 +234,7 @@ class Coordinator:
         self._notifier.reloading()
         waiting: Sequence[str] = ()
         try:
-            changes = compare(self.config, self._reread())
+            changes = compare(self.config, self._source.reread())
             settings = uplink_settings(changes.config)
         except (ConfigInvalid, SecretUnavailable) as error:
             problems = error.problems if isinstance(error, ConfigInvalid) else ()
@@ -248,6 +252,7 @@ class Coordinator:
             if changes.uplink:
                 self._replace_uplink(settings)
             log.info("configuration read again: %s", changes, extra=of(Alarm.CONFIG_APPLIED))
+            self._source.keep()
         self._told.answer(self.refused, waiting)
         self._notifier.send(READY=1, STATUS=self._status_line())
 

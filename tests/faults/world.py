@@ -37,7 +37,6 @@ ALARM_EVENTS = (
     "SELECT DISTINCT json_extract(vals, '$.\"Vehicle.Bus.Agent.Alarm\"') FROM record"
     " WHERE kind = 'event' AND source = 'brain'"
 )
-"""The kinds of the alarms that left the vehicle."""
 
 
 class World:
@@ -319,11 +318,16 @@ class World:
                     "SELECT reason, sum(count) FROM dropped GROUP BY reason"
                 )
             }
-            told = {str(kind) for (kind,) in db.execute(ALARM_EVENTS)}
+        told = self.told()
         lost = {reason: n for reason, n in reasons.items() if n and reason != "thinned"}
         if lost.get("damaged") and not (self.alarms(DAMAGED) and "outbox_damaged" in told):
             return f"{lost}; events: {told}"
         return f"{lost}" if lost and not (self.alarms("") and told) else ""
+
+    def told(self) -> set[str]:
+        """The kinds of the alarms that left the vehicle."""
+        with closing(sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True, timeout=10.0)) as db:
+            return {str(kind) for (kind,) in db.execute(ALARM_EVENTS)}
 
     def _outstanding(self) -> bool:
         """Whether the agent still has records or drops that the far end did not acknowledge."""
