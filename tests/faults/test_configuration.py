@@ -139,7 +139,7 @@ def test_a_start_with_a_bad_one_uses_the_last_that_ran(world: World) -> None:
             world.config.rmdir()
         world.config.write_bytes(good)
         reload(world, what)
-        assert world.healthy(), what
+        world.until(world.healthy, f"all is well after {what}")
     world.figures["runs"] = len(BAD)
     world.settle(healed_at=time.monotonic())
     assert "config_refused" in world.told()
