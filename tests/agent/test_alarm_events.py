@@ -88,7 +88,11 @@ def test_what_was_said_before_anybody_listened_is_not_lost(bench: Bench) -> None
     assert bench.texts() == ["taken back"]
 
 
-@pytest.mark.parametrize("text", ["x" * 5_000, "a\nb\x00\x1b[31m", "bad \udcff path"])
+@pytest.mark.parametrize(
+    "text",
+    ["x" * 5_000, "a\nb\x00\x1b[31m", "bad \udcff path"],
+    ids=["long", "control", "no Unicode"],
+)
 def test_a_text_is_short_and_can_be_sent(bench: Bench, text: str) -> None:
     bench.listen()
     log.error("%s", text, extra=of(Alarm.FAILED))
