@@ -33,6 +33,12 @@ class Bench:
         return [str(record.values[TEXT]) for record in self.told]
 
 
+def line(text: str, argument: object) -> logging.LogRecord:
+    """An alarm that only the handler under test gets to see."""
+    about = of(Alarm.FAILED)
+    return log.makeRecord("brain", logging.ERROR, "", 1, text, (argument,), None, extra=about)
+
+
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     made = Bench()
@@ -95,7 +101,7 @@ def test_what_was_said_before_anybody_listened_is_not_lost(bench: Bench) -> None
 )
 def test_a_text_is_short_and_can_be_sent(bench: Bench, text: str) -> None:
     bench.listen()
-    log.error("%s", text, extra=of(Alarm.FAILED))
+    bench.events.handle(line("%s", text))
     (said,) = bench.texts()
     assert len(said) <= MAX_TEXT and said.isprintable()
     said.encode()
@@ -103,10 +109,7 @@ def test_a_text_is_short_and_can_be_sent(bench: Bench, text: str) -> None:
 
 def test_a_line_that_cannot_be_formatted_raises_nothing(bench: Bench) -> None:
     bench.listen()
-    line = log.makeRecord(
-        "brain", logging.ERROR, "", 1, "%d of %d", (1,), None, extra=of(Alarm.FAILED)
-    )
-    bench.events.handle(line)
+    bench.events.handle(line("%d of %d", 1))
     assert bench.texts() == ["%d of %d"]
 
 
