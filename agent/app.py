@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from agent import clock
+from agent.alarm_events import ALARM, AlarmEvents
 from agent.alarms import Alarm, of
 from agent.arbitration import apply, arbiter
 from agent.board import Board
+from agent.clock_alarm import ClockAlarm
 from agent.commanding import Commanding, Remote
 from agent.commands.replies import COMMAND_FILE, REPLY
 from agent.config import Config, ConfigInvalid, SecretUnavailable
@@ -34,7 +36,7 @@ from agent.processors.arbitrated import ARBITRATED
 from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
 from agent.protocol import Notifier, watchdog_s
-from agent.reload import budget_settings, compare, store_limits, uplink_settings
+from agent.reload import Source, budget_settings, compare, store_limits, uplink_settings
 from agent.signals import Catalogue
 from agent.spool import Spool
 from agent.store.outbox import Outbox
@@ -62,20 +64,21 @@ class Coordinator:
         config: Config,
         run_dir: Path,
         state_dir: Path,
-        reread: Callable[[], Config],
+        source: Source,
         remote: Remote,
+        alarms: AlarmEvents,
     ) -> None:
-        """`reread` reads the configuration again at a reload.
+        """`alarms` hears the log already.
 
         Raises ConfigInvalid, OutboxLocked where another coordinator owns `state_dir`, OutboxTooNew
         where a newer agent wrote it, OutboxFull where the disk does not let it.
         """
         self.started = time.monotonic()
         self.config = config
-        self._reread = reread
+        self._source = source
         self._notifier = Notifier()
         self._told = Told()
-        self.refused: Sequence[str] = ()
+        self.refused = source.refused
         self._table = Supervision()
         self._heartbeat = Heartbeat(self._notifier, self._table)
         self.boot = clock.boot_id()
@@ -87,12 +90,13 @@ class Coordinator:
         self.catalogue = Catalogue()
         self.thin = Thin()
         self._declared = Declared(self.catalogue, self.thin)
-        own = (AGENT, ARBITRATED, REPLY, COMMAND_FILE)
+        own = (AGENT, ALARM, ARBITRATED, REPLY, COMMAND_FILE)
         self._declared.restore(self.outbox.catalogue(), SOURCE, own)
         rows = [*self.outbox.offsets()]
         if all(row.boot != self.boot for row in rows):
             rows.append(clock.system_offset(self.boot))
         self.clock = ClockTable(self.boot, rows, config.arbitration.clock.order)
+        self._clock_alarm = ClockAlarm(self.clock)
         self.dates = Dates(self.clock, self.boot)
         self.arbiter = arbiter(SOURCE, config.arbitration, self.clock)
         self.board = Board()
@@ -126,6 +130,8 @@ class Coordinator:
             # A disk may take long without being dead: 60 s, see faults of slow media.
             beat=self._table.loop("pipeline", 60.0),
         )
+        self._alarms = alarms
+        alarms.listen(self.pipeline.state, lambda: self.pipeline.problem is None)
         parts = Parts(
             lambda: self.config,
             self.boot,
@@ -187,6 +193,7 @@ class Coordinator:
             self.outbox.opened,
             extra=of(Alarm.RECORDING),
         )
+        self._source.keep()
         failed = self._watch()
         self._notifier.send(STOPPING=1)
         # All at once: with the ignition off there are 2 s.
@@ -208,6 +215,8 @@ class Coordinator:
         next_report = time.monotonic() + 5.0
         while True:
             self._told.wait(period_s)
+            self._alarms.flush()
+            self._clock_alarm.look(clock.boottime_ms())
             if self._told.ending:
                 return False
             if self._told.to_reload():
@@ -225,7 +234,7 @@ class Coordinator:
         self._notifier.reloading()
         waiting: Sequence[str] = ()
         try:
-            changes = compare(self.config, self._reread())
+            changes = compare(self.config, self._source.reread())
             settings = uplink_settings(changes.config)
         except (ConfigInvalid, SecretUnavailable) as error:
             problems = error.problems if isinstance(error, ConfigInvalid) else ()
@@ -243,6 +252,7 @@ class Coordinator:
             if changes.uplink:
                 self._replace_uplink(settings)
             log.info("configuration read again: %s", changes, extra=of(Alarm.CONFIG_APPLIED))
+            self._source.keep()
         self._told.answer(self.refused, waiting)
         self._notifier.send(READY=1, STATUS=self._status_line())
 

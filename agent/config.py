@@ -70,6 +70,7 @@ __all__ = [
     "run_directory",
     "state_directory",
     "validate_driver",
+    "validated",
 ]
 
 
@@ -108,7 +109,11 @@ def load(
 
     `contents` are texts that stand for files, see `read`.
     """
-    tree = read(main, contents)
+    return validated(read(main, contents), environ=environ)
+
+
+def validated(tree: Tree, *, environ: Mapping[str, str] | None = None) -> Loaded:
+    """What is right and wrong with what was read. Never raises."""
     problems = list(tree.problems)
     sections, driver_problems = driver_sections(tree)
     config: Config | None = None

@@ -50,7 +50,7 @@ class Explainer:
 
     def disagreements(self, now_ms: int) -> list[dict[str, object]]:
         """Who has long differed from the followed one, for the status."""
-        return [
+        found: list[dict[str, object]] = [
             {
                 "signal": contest.rule.path,
                 "followed": contest.followed.name,
@@ -62,6 +62,17 @@ class Explainer:
             if contest.followed is not None
             for other in contest.disagreeing(now_ms)
         ]
+        found += [
+            {
+                "signal": CLOCK_TOLD,
+                "followed": self._clock.followed,
+                "other": other.name,
+                "difference": round(other.apart_ms / 1000, 3),
+                "for_s": _seconds(now_ms, other.apart_since_ms),
+            }
+            for other in self._clock.apart(now_ms)
+        ]
+        return found
 
     def followed(self) -> dict[str, str]:
         """Who is followed for each arbitrated signal."""

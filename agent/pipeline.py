@@ -22,6 +22,7 @@ from agent.asides import Asides
 from agent.clock import OffsetRow, boottime_ms
 from agent.driver_views import DriverViews
 from agent.ingest import Arrival, Inbound, Joined
+from agent.losses import Losses
 from agent.processors.arbitrate import Arbiter
 from agent.processors.clock import ClockTable
 from agent.processors.thin import Thin
@@ -95,6 +96,7 @@ class Pipeline:
         self.drivers = DriverViews()
         self.counters: Mapping[StorageClass, Counters] = outbox.counters()
         self._refusal = Refusing()
+        self.losses = Losses(outbox)
         self.problem: str | None = None
         """Why commits fail just now, None where they work."""
         self.failure: BaseException | None = None
@@ -154,6 +156,7 @@ class Pipeline:
 
     def _run(self) -> None:
         try:
+            self.losses.look()
             while not self._stop.is_set():
                 self._beat()
                 self._hear_others()
@@ -169,6 +172,7 @@ class Pipeline:
             waiting = self._pending or self._marks or self._acked or self._refused
             if self._change is None and (waiting or self._catalogue_changed):
                 self._commit()
+            self.losses.end()
         except BaseException as error:
             # The main thread sees it, says so and ends the process: PID 1 restarts it.
             self.failure = error
@@ -177,11 +181,11 @@ class Pipeline:
     def _salvage_some(self) -> None:
         """Verify or salvage a little while nothing else is to be done."""
         try:
-            self._salvaging = self._outbox.salvage_step()
+            self._outbox.salvage_step()
         except OutboxFull as error:
             self.problem = str(error)
             self._stop.wait(RETRY_S)
-        self.counters = self._outbox.counters()
+        self._count()
         self._committed()
 
     def _take(self) -> None:
@@ -208,11 +212,9 @@ class Pipeline:
         return bool(self._pending) and self._pending[-1].kind is Kind.FILE
 
     def _take_rest(self) -> None:
-        while True:
-            try:
+        with contextlib.suppress(queue.Empty):
+            while True:
                 self._apply(self._inbox.get_nowait())
-            except queue.Empty:
-                return
 
     def _apply(self, item: Inbound) -> None:
         self.drivers.note(item)
@@ -255,12 +257,15 @@ class Pipeline:
             if self._stop.is_set():
                 return
         self._change, self._due = None, None
-        self.counters = self._outbox.counters()
-        self._salvaging = self._outbox.work_left()
+        self._count()
         for source, mark in change.marks.items():
             self._durable(source, mark)
         self.written(change.records)
         self._committed()
+
+    def _count(self) -> None:
+        self.counters, self._salvaging = self._outbox.counters(), self._outbox.work_left()
+        self.losses.look()
 
     def _gather(self) -> Change:
         """All that waits as one change; whether a try happened is known of this object alone."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from agent.config_models import Config
 from agent.config_secrets import reveal
@@ -26,6 +26,20 @@ FIXED = (
     ("store", "thin_history"),
 )
 """Read once at the start: where records go and what they are called must not change under them."""
+
+
+class Source(Protocol):
+    """Where the configuration comes from. `refused`: what is wrong with its files at the start."""
+
+    refused: Sequence[str]
+
+    def reread(self) -> Config:
+        """Read it again, for a reload. Raises ConfigInvalid."""
+        ...
+
+    def keep(self) -> None:
+        """It runs: start with it once more where the files are no good."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,8 +99,7 @@ class View:
             for name, view in drivers.items()
             if not view["connected"] or view["device"] != "ok"
         ]
-        if of.pipeline.problem:
-            problems.insert(0, of.pipeline.problem)
+        problems[:0] = filter(None, (of.pipeline.problem, of.pipeline.losses.problem))
         if uplink["state"] == "down" or uplink.get("error"):
             problems.append(f"uplink: {uplink.get('error') or 'down'}")
         budget = of.uplink().budget()

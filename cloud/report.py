@@ -1,4 +1,4 @@
-"""What a ledger holds, as one JSON object: per vehicle its epochs, gaps, drops and signals."""
+"""What a ledger holds, as one JSON object: per vehicle alarms, epochs, gaps, drops, signals."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 
 from cloud import schema
 from cloud.absent import absent
+from cloud.alarms import alarms
 from cloud.batch import Scalar
 from cloud.chunk import BLOCK_BYTES
 from cloud.intervals import IntervalSet
@@ -77,6 +78,7 @@ def _vehicle(db: sqlite3.Connection, vehicle: str) -> dict[str, Any]:
         "epochs": {epoch: _epoch(db, vehicle, epoch) for (epoch,) in epochs},
         "duplicates_received": duplicates,
         "conflicts": conflicts,
+        "alarms": alarms(db, vehicle),
         "signals": _signals(db, vehicle),
         "files": _files(db, vehicle),
     }

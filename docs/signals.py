@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import registry
+from agent.alarm_events import ALARM
 from agent.commands.replies import COMMAND_FILE, REPLY
 from agent.health import AGENT
 from agent.processors.arbitrated import ARBITRATED
@@ -79,7 +80,7 @@ def page() -> str:
             parts += _fms(registry.load(name))
         else:
             parts += [_plain(group) for group in registry.load(name).groups]
-    own = (ARBITRATED, AGENT, REPLY, COMMAND_FILE)
+    own = (ARBITRATED, AGENT, ALARM, REPLY, COMMAND_FILE)
     parts += ["## The agent itself\n", *map(_plain, own)]
     return "\n".join(parts)
 

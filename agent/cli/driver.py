@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent import registry
+from agent import config_last, registry
 from agent.alarms import Alarm, of
 from agent.cli.arguments import Arguments
 from agent.cli.driver_types import resolve
@@ -34,6 +35,9 @@ def main(arguments: Sequence[str]) -> int:
     name: str = options.name
 
     tree = read(options.config)
+    where = places(tree, options.run_dir, options.state_dir)
+    workdir = where.state_dir / "drivers" / name
+    tree = readable(tree, name, workdir)
     section = own_section(tree, name)
     found, problems = resolve(section)
     if problems or found is None:
@@ -42,15 +46,14 @@ def main(arguments: Sequence[str]) -> int:
     # Not before: what is wrong with the configuration is said without it.
     from agent.host import Host
 
-    where = places(tree, options.run_dir, options.state_dir)
-    workdir = where.state_dir / "drivers" / name
     try:
         make_state_directory(workdir)
     except PlaceUnusable as error:
         raise CliError(str(error), DEGRADED) from error
     failpoints = os.environ.get("BRAIN_FAILPOINTS")
     type_name = str(section.values["type"])
-    again = Again(options.config, name, section)
+    again = Again(options.config, name, section, workdir)
+    again.keep(tree)
     host = Host(
         name,
         type_name,
@@ -69,8 +72,9 @@ def main(arguments: Sequence[str]) -> int:
 class Again:
     """Reads the section of a running driver again, at a reload."""
 
-    def __init__(self, file: Path, name: str, section: Section) -> None:
+    def __init__(self, file: Path, name: str, section: Section, workdir: Path) -> None:
         self._file = file
+        self._workdir = workdir
         self._name = name
         self._running = section.values
         self.restart: Callable[[], None] = _nothing
@@ -90,6 +94,7 @@ class Again:
                 log.error("%s: configuration not taken: %s", self._name, text, extra=alarm)
             return lines[0]
         configure(str(tree.get(("agent", "log_level")) or "info"), driver=self._name)
+        self.keep(tree)
         before, self._running = self._running, section.values
         if before == section.values:
             log.info("%s: configuration read again: nothing changed", self._name)
@@ -107,6 +112,23 @@ class Again:
             self.restart()
             return None
         return found(driver_config(section, found.config_model))
+
+    def keep(self, tree: Tree) -> None:
+        """It is good for a start at which the files cannot be read. Never raises."""
+        with contextlib.suppress(OSError):
+            mine = config_last.part(tree, ("agent",), ("drivers", self._name))
+            config_last.keep(self._workdir, mine)
+
+
+def readable(tree: Tree, name: str, workdir: Path) -> Tree:
+    """`tree`, or what ran last where a file of it cannot be read or is no TOML."""
+    kept = config_last.last(workdir, tree.main) if tree.broken else None
+    if kept is None:
+        return tree
+    text = "%s: configuration refused, the last one that ran is used: %s"
+    alarm = of(Alarm.CONFIG_REFUSED, name)
+    log.error(text, name, log_lines(tree.problems)[0], extra=alarm)
+    return kept
 
 
 def _nothing() -> None:

@@ -7,6 +7,8 @@ DEGRADED = 1
 INVALID = 2
 """Bad configuration or bad arguments; a restart does not help."""
 NOT_RUNNING = 3
+IN_USE = 75
+"""Another process has the outbox; EX_TEMPFAIL of sysexits.h."""
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 """128 + SIGPIPE, as the shell reports it for other programs."""

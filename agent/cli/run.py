@@ -9,16 +9,18 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from agent.alarm_events import AlarmEvents
 from agent.alarms import Alarm, of
 from agent.cli.arguments import Arguments
-from agent.cli.exits import DEGRADED, INVALID, CliError
+from agent.cli.exits import DEGRADED, IN_USE, INVALID, CliError
 from agent.cli.logs import configure
 from agent.cli.places import Places, places
-from agent.config import Config, ConfigInvalid, Loaded, load
-from agent.config_files import DROP_INS, SECRET_KEYS
+from agent.cli.source import Source, last, valid
+from agent.config import Config, ConfigInvalid, Loaded
+from agent.config_files import DROP_INS
 from agent.config_places import PlaceUnusable, make_run_directory, make_state_directory
 from agent.config_problems import log_lines
-from agent.config_secrets import SecretUnavailable, reveal
+from agent.config_secrets import SecretUnavailable
 from agent.protocol import Notifier, listen_fds
 
 GC_THRESHOLDS = (20_000, 20, 20)
@@ -31,13 +33,10 @@ def main(arguments: Sequence[str]) -> int:
     parser = Arguments("run", "The coordinator alone; drivers are started beside it.")
     parser.places()
     options = parser.parse_args(arguments)
+    alarms = AlarmEvents()
+    alarms.attach()
     try:
-        try:
-            config, where = prepare(options.config, options.run_dir, options.state_dir)
-        except ConfigInvalid as error:
-            if not mended(options.config, error):
-                raise
-            config, where = prepare(options.config, options.run_dir, options.state_dir)
+        source, config, where = begin(options.config, options.run_dir, options.state_dir)
     except ConfigInvalid as error:
         if "LISTEN_PID" not in os.environ:
             raise
@@ -59,11 +58,39 @@ def main(arguments: Sequence[str]) -> int:
             main_file.parent / DROP_INS / FILE,
             lambda file, text: judge(main_file, file, text),
         )
-        return Coordinator(
-            config, where.run_dir, where.state_dir, lambda: reread(options.config), remote
-        ).run()
-    except (OutboxFull, OutboxLocked, OutboxTooNew, SecretUnavailable, OSError) as error:
+        return Coordinator(config, where.run_dir, where.state_dir, source, remote, alarms).run()
+    except OutboxLocked as error:
+        raise CliError(f"brain run: {error}", IN_USE) from error
+    except (OutboxFull, OutboxTooNew, SecretUnavailable, OSError) as error:
         raise CliError(f"brain run: {error}", DEGRADED) from error
+
+
+def begin(
+    file: Path, run_dir: Path | None, state_dir: Path | None
+) -> tuple[Source, Config, Places]:
+    """The configuration to start with: that of the files, else the one that ran last.
+
+    Raises ConfigInvalid where both are no good, CliError.
+    """
+    refused: Sequence[str] = ()
+    try:
+        loaded = _of_files(file)
+    except ConfigInvalid as error:
+        found = last(file, run_dir, state_dir, error)
+        if found is None:
+            raise
+        loaded, refused = found, log_lines(error.problems)
+    config, where = settle(loaded, run_dir, state_dir)
+    return Source(file, where.state_dir, loaded, refused), config, where
+
+
+def _of_files(file: Path) -> Loaded:
+    try:
+        return valid(file)
+    except ConfigInvalid as error:
+        if not mended(file, error):
+            raise
+        return valid(file)
 
 
 def mended(file: Path, error: ConfigInvalid) -> bool:
@@ -109,23 +136,6 @@ def refuse_slowly(error: ConfigInvalid) -> int:
     return INVALID
 
 
-def valid(file: Path) -> Loaded:
-    """A config that is valid in this very process, secrets included. Raises ConfigInvalid."""
-    loaded = load(file)
-    problems = list(loaded.problems)
-    for path in SECRET_KEYS:
-        reference = loaded.tree.get(path)
-        try:
-            reveal(reference if isinstance(reference, str) else "", os.environ)
-        except SecretUnavailable as error:
-            problem = loaded.tree.problem(path, str(error))
-            if problem not in problems:
-                problems.append(problem)
-    if problems:
-        raise ConfigInvalid(problems)
-    return loaded
-
-
 def reread(file: Path) -> Config:
     """The config as the file has it now, its log level applied. Raises ConfigInvalid."""
     config = valid(file).require()
@@ -135,7 +145,11 @@ def reread(file: Path) -> Config:
 
 def prepare(file: Path, run_dir: Path | None, state_dir: Path | None) -> tuple[Config, Places]:
     """A valid config and usable directories. Raises ConfigInvalid, CliError."""
-    loaded = valid(file)
+    return settle(valid(file), run_dir, state_dir)
+
+
+def settle(loaded: Loaded, run_dir: Path | None, state_dir: Path | None) -> tuple[Config, Places]:
+    """The config and its directories, which are made. Raises CliError."""
     config = loaded.require()
     configure(config.agent.log_level)
     where = places(loaded.tree, run_dir, state_dir)

@@ -147,7 +147,7 @@ class Commander:
             untold, intended = self._journal.untold(), self._journal.intended()
             admitted = self._journal.admitted()
         except JournalRefuses as error:
-            log.error("%s; commands are refused", error)
+            log.error("%s; commands are refused", error, extra=of(Alarm.COMMAND_REFUSED))
             return
         for entry in untold:
             self._reply(entry.cid, Outcome(entry.state, entry.code, entry.text, entry.result or {}))

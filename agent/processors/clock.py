@@ -28,6 +28,10 @@ VEHICLE_CONFIRM_MS = 10_000
 """How long the vehicle's clock must run on evenly before it is believed."""
 FRESH_MS = 10_000
 """While a better source of the same kind said something this lately, others do not count."""
+APART_MS = 60_000
+"""Two of one kind that differ by more are in disagreement: no holdover or leap second is that."""
+APART_FOR_MS = 3_000
+"""They must do so for that long: a receiver that just got its first fix may say anything once."""
 
 _RANK = {source: rank for rank, source in enumerate(OffsetSource)}
 
@@ -46,6 +50,10 @@ class ClockSource:
     offset_ms: int | None = None
     suspected_ms: int | None = None
     suspected_at_ms: int = 0
+    apart_ms: int = 0
+    """How far it was from the followed one of its kind when it last spoke ..."""
+    apart_since_ms: int | None = None
+    """... and since when that is too far."""
 
     @property
     def name(self) -> str:
@@ -110,6 +118,26 @@ class ClockTable:
         known.offset_ms = utc_ms - at_ms if believable(utc_ms) else None
         if known.offset_ms is not None:
             self._consider(known, known.offset_ms, at_ms)
+            self._compare(known, known.offset_ms, at_ms)
+
+    def apart(self, now_ms: int) -> list[ClockSource]:
+        """Who contradicts the followed one of its own kind just now. From any thread."""
+        return [
+            one
+            for one in list(self.sources.values())
+            if one.apart_since_ms is not None
+            and one.at_ms - one.apart_since_ms >= APART_FOR_MS
+            and now_ms - one.at_ms <= FRESH_MS
+        ]
+
+    def _compare(self, known: ClockSource, offset_ms: int, at_ms: int) -> None:
+        current = self.current
+        alike = current is not None and current.source is known.kind
+        known.apart_ms = offset_ms - current.utc_offset_ms if alike and current else 0
+        if known.name == self.followed or abs(known.apart_ms) <= APART_MS:
+            known.apart_since_ms = None
+        elif known.apart_since_ms is None:
+            known.apart_since_ms = at_ms
 
     def _consider(self, known: ClockSource, offset_ms: int, at_ms: int) -> None:
         current, kind = self.current, known.kind

@@ -183,6 +183,7 @@ class Engine:
         if self._unborn is not None:
             opened = opening.begin_anew(self._directory, *self._unborn)
             self._unborn = None
+            opened.books.given_up.update(self.books.given_up)
             self._db, self.books = opened.db, opened.books
             self._file = self._identity()
             self.scan_wanted = False

@@ -201,7 +201,10 @@ def begin_anew(directory: Path, number: int, memory: Memory) -> Opened:
     tx = Transaction(db, Books(state, Accounts({}), {}), Limits({}))
 
     def fill() -> None:
-        for drop in [*(memory.drops or ()), *tail]:
+        for drop in memory.drops or ():
+            tx.account(drop)
+        tx.books.given_up.clear()  # these were given up before
+        for drop in tail:
             tx.account(drop)
         tx.write_offsets(memory.offsets)
         tx.write_catalogue(memory.catalogue)

@@ -153,6 +153,14 @@ class Outbox:
         """Totals per class; costs no query."""
         return self._engine.books.state.counters()
 
+    def given_up(self) -> Mapping[str, int]:
+        """Records that will never be delivered, since the outbox was opened, by reason."""
+        return self._engine.books.given_up
+
+    def salvaging(self) -> bool:
+        """Whether rows of damaged files are still to be brought back."""
+        return self._engine.books.state.salvage is not None
+
     def work_left(self) -> bool:
         """Whether `salvage_step` has something to do."""
         return self._caretaker.work_left()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,16 +38,20 @@ FIXED_PAGES = 16
 
 @dataclass(slots=True)
 class Books:
-    """What the outbox knows without asking the disk. `acked`: by epoch index, partial acks."""
+    """What the outbox knows without asking the disk. `acked`: by epoch index, partial acks.
+
+    `given_up`: records that accounts were written for in the life of this process, by reason.
+    """
 
     state: State
     accounts: Accounts
     acked: dict[int, IntervalSet]
+    given_up: Counter[str] = field(default_factory=Counter)
 
     def copy(self) -> Books:
         """An independent copy."""
         acked = {index: found.copy() for index, found in self.acked.items()}
-        return Books(self.state.copy(), self.accounts.copy(), acked)
+        return Books(self.state.copy(), self.accounts.copy(), acked, self.given_up.copy())
 
 
 class Moved(NamedTuple):
@@ -256,6 +261,7 @@ class Transaction:
     def account(self, drop: Drop) -> None:
         """Write a drop account; the caller counts the records."""
         self.books.accounts.add(self.db, drop, self._joinable)
+        self.books.given_up[drop.reason] += drop.count
         self.changed = self.accounts_changed = True
 
     def _joinable(self, before: Drop, after: Drop) -> bool:

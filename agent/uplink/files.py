@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from agent.alarms import Alarm, of
 from agent.spool import Spool
 from agent.store.rows import Range, RowDamaged, RowHead
 from agent.uplink.delivery import Delivery
@@ -271,7 +272,8 @@ class Files:
 
     def _give_up(self, sha256: str, reason: str) -> None:
         """Drop the rows of a file, with an account."""
-        log.error("file %.12s cannot be delivered, dropped: %s", sha256, reason)
+        text = "file %.12s cannot be delivered, dropped: %s"
+        log.error(text, sha256, reason, extra=of(Alarm.UPLINK_DENIED))
         self._close(sha256)
         self._uploads.pop(sha256, None)
         for head, row in self._rows.items():

@@ -10,7 +10,8 @@ import pytest
 from cloud_payloads import BOOT, EPOCH, NOTHING, SPEED, VEHICLE, as_json, batch, intake
 
 from cloud.__main__ import main
-from cloud.batch import Batch, Drop, Offset, Record
+from cloud.alarms import KIND, TEXT
+from cloud.batch import Batch, Drop, Offset, Record, Scalar
 from cloud.decoder import decode
 from cloud.intake import Intake, Received, Rejection
 from cloud.intervals import Range
@@ -50,6 +51,7 @@ def test_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         },
         "duplicates_received": 2,
         "conflicts": 0,
+        "alarms": [],
         "signals": {SPEED: {"count": 3, "min": 2.0, "max": 9.0, "last": 9.0}},
         "files": [],
     }
@@ -89,3 +91,27 @@ def test_what_is_no_ledger_is_one_clear_line(
     assert len(caplog.records) == 1
     assert str(path) in caplog.records[0].message
     assert not path.exists() or path.read_bytes() == content
+
+
+def test_the_alarms_of_a_vehicle_the_newest_first(tmp_path: Path) -> None:
+    """Events of drivers are none, and neither are samples of the agent; without a date: first."""
+
+    def said(seq: int, boot: str, kind: str, source: str = "brain") -> Batch:
+        told: dict[str, Scalar] = {KIND: kind, TEXT: f"what {kind} is"} if kind else {SPEED: 1.0}
+        record = Record(seq, source, "g", "event", boot, 100 * seq, told, NOTHING, None)
+        table = [Offset(0, 5_000, "gnss")] if boot == BOOT else []
+        return Batch(VEHICLE, EPOCH, {boot: table}, [], [record], [Range(seq, seq)])
+
+    path = tmp_path / "ledger.db"
+    undated = "9" * 32
+    with Ledger(path) as ledger:
+        ledger.commit(intake(said(1, BOOT, "uplink_denied"), said(2, BOOT, "outbox_damaged")))
+        ledger.commit(intake(said(3, BOOT, ""), said(4, BOOT, "not ours", "doors")))
+        ledger.commit(intake(said(5, undated, "stalled")))
+    found = report(path)["vehicles"][VEHICLE]["alarms"]
+    assert [(one["kind"], one["utc_ms"]) for one in found] == [
+        ("stalled", None),
+        ("outbox_damaged", 5_200),
+        ("uplink_denied", 5_100),
+    ]
+    assert found[1]["text"] == "what outbox_damaged is" and found[1]["seq"] == 2

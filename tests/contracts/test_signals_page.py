@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from agent import registry
+from agent.alarm_events import ALARM
 from agent.health import AGENT
 from agent.processors.arbitrated import ARBITRATED
 
@@ -28,7 +29,7 @@ def test_the_page_is_what_is_declared() -> None:
 
 def test_each_declared_signal_is_on_it() -> None:
     page = (ROOT / "docs" / "signals.md").read_text().splitlines()
-    groups = [AGENT, ARBITRATED]
+    groups = [AGENT, ALARM, ARBITRATED]
     for name in registry.available():
         groups += registry.load(name).groups
     for group in groups:

@@ -19,6 +19,7 @@ from tests.faults.world import World
 
 AT_BOOT = "the wall clock is wrong at boot: 1970, ten years behind or ahead"
 WEEK_S = 604_800.0
+DISAGREE = "two clocks disagree"
 DATED_MS = 2_000
 """Serial latency, the rounding of fixes and a busy machine."""
 
@@ -98,9 +99,11 @@ def test_two_clocks_disagree(apart_s: float, world: World) -> None:
         names = {one["source"].partition(":")[0] for one in told["candidates"]}
         assert {"gnss", "second"} <= names, told
         assert str(told["followed"]).startswith("gnss:"), told
+        world.until(lambda: world.alarms(DISAGREE), "the alarm", 20)
         hush()
         other()
-        assert world.settle(healed_at=time.monotonic()).dropped == 0
+        assert world.settle(healed_at=time.monotonic(), calls=1).dropped == 0
+    assert "clocks_disagree" in world.told()
     worst = misdated_ms(world)
     assert worst is not None and worst <= DATED_MS, "the second one is never believed"
     assert len(offset_rows(world)) <= 2, "it goes back and forth"

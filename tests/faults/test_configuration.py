@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import load
-from simulator.processes import brain
+from agent.config import leaves, load, read
+from agent.config_last import FILE
+from simulator.processes import ask, brain
 from tests.faults.world import World
 
 REFUSED = "configuration not taken"
+LAST_USED = "the last one that ran is used"
 CANARY = "canary-7f3a91c2e5"
 
 
@@ -32,16 +34,25 @@ def reload(world: World, what: str) -> None:
     world.until(lambda: any(word in world.log(mark) for word in words), f"an answer to {what}")
 
 
-@pytest.mark.fault("I5", "a configuration that is cut, empty, huge or foreign: the last good stays")
+@pytest.mark.fault("I5", "a configuration that is cut at each byte: refused, or read as it is")
 def test_cut_at_every_byte(world: World) -> None:
-    """Each is read whole or refused with a line of text; nothing raises."""
+    """Each is refused with a line of text, or says nothing but what the whole one says.
+
+    What is cut within its last value may say another one: `port = 1` is no less TOML.
+    """
     text = world.config.read_bytes()
+    whole = dict(leaves(read(world.config).values))
+    refused = 0
     for end in range(len(text)):
         world.config.write_bytes(text[:end])
         loaded = load(world.config)
-        if loaded.config is None or loaded.problems:
-            assert loaded.problems, end
-            assert all(str(world.config) in str(problem) for problem in loaded.problems), end
+        assert (loaded.config is None) == bool(loaded.problems), end
+        refused += loaded.config is None
+        assert all(str(world.config) in problem.file for problem in loaded.problems), end
+        said = list(leaves(loaded.tree.values))
+        wrong = [path for path, value in said if value and whole.get(path) != value]
+        assert wrong in ([], [said[-1][0]] if said else []), (end, wrong)
+    assert len(text) // 4 < refused < len(text)
     world.config.write_bytes(text)
     world.figures["runs"] = len(text)
     world.dial()
@@ -97,6 +108,41 @@ def test_the_last_good_one_stays(world: World) -> None:
     reload(world, "the good one")
     assert REFUSED not in world.log(mark)
     assert world.settle(healed_at=time.monotonic(), again=True).dropped == 0
+
+
+@pytest.mark.fault("I5", "a start with a configuration that is no good: the last one that ran")
+@pytest.mark.timeout(400)
+def test_a_start_with_a_bad_one_uses_the_last_that_ran(world: World) -> None:
+    """Flash spoils the file between two drives: the vehicle records, and calls."""
+    world.dial()
+    world.start()
+    world.feed()
+    world.accepts(30)
+    good, kept = world.config.read_bytes(), world.state_dir / FILE
+    world.until(kept.exists, "the configuration is kept")
+    assert kept.stat().st_mode & 0o777 == 0o600
+    for what, spoil in BAD.items():
+        world.stop()
+        spoil(world.config, good)
+        mark = world.mark()
+        world.start()
+        assert len(world.alarms(LAST_USED, mark)) == 1, what
+        assert "Traceback" not in world.log(mark), what
+        world.accepts(5)
+        status = ask(world.run_dir, "status")
+        assert status and any("configuration not taken" in p for p in status["problems"]), what
+        check = subprocess.run(
+            brain("check", "--config", str(world.config)), capture_output=True, check=False
+        )
+        assert check.returncode == 2, what
+        if world.config.is_dir():
+            world.config.rmdir()
+        world.config.write_bytes(good)
+        reload(world, what)
+        world.until(world.healthy, f"all is well after {what}")
+    world.figures["runs"] = len(BAD)
+    world.settle(healed_at=time.monotonic())
+    assert "config_refused" in world.told()
 
 
 SAME = "the same configuration again: nothing restarts"

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.books import accepted_in
-from tests.faults.world import World
+from tests.faults.world import DAMAGED, World
 
 LOG = "the log is cut or a bit flips in it, each frame in turn; an older copy is put back"
 PAGE = 4096
@@ -45,11 +45,16 @@ def flip(path: Path, at: int, mask: int = 0xFF) -> None:
         file.write(bytes([old ^ mask]))
 
 
-def judged(world: World, began: float) -> None:
-    """The next life goes through what it finds; then the oracle."""
+def judged(world: World, began: float, *, called: bool = False) -> None:
+    """The next life goes through what it finds; then the oracle.
+
+    `called`: this costs records for certain, and calls for that once.
+    """
     world.accepts(20)
     world.until(world.salvaged, "all that was damaged is looked through", 60)
-    world.settle(healed_at=began, within_s=90)
+    found = world.settle(healed_at=began, within_s=90, calls=1 if called else None)
+    if called:
+        assert found.dropped and len(world.alarms(DAMAGED)) == 1, world.alarms("")
 
 
 @pytest.mark.fault("B9", "a bit flips in a page of the database, each page in turn")
@@ -99,7 +104,7 @@ def test_a_page_of_rows_cannot_be_read(world: World) -> None:
     world.dial()
     began = time.monotonic()
     world.start()
-    judged(world, began)
+    judged(world, began, called=True)
     assert world.figures["dropped"], "a row of that page was delivered"
 
 
@@ -125,7 +130,7 @@ def test_rows_that_hold_what_others_held(world: World) -> None:
     world.dial()
     began = time.monotonic()
     world.start()
-    judged(world, began)
+    judged(world, began, called=True)
     assert world.figures["dropped"], "what is not what was written is given up, with an account"
 
 
@@ -158,7 +163,7 @@ def test_the_log_is_cut_short(world: World) -> None:
     world.start()
     world.accepts(20)
     assert set(accepted_in([world.log()])) - epochs, "numbers go on in another epoch"
-    judged(world, began)
+    judged(world, began, called=True)
 
 
 @pytest.mark.fault("B10", LOG)
@@ -204,7 +209,7 @@ def test_an_older_copy_is_put_back(world: World) -> None:
     shutil.copy(world.directory / "older.db", path)
     began = time.monotonic()
     world.start()
-    judged(world, began)
+    judged(world, began, called=True)
 
 
 @pytest.mark.fault("B11", "random bytes over the database while it is open")
@@ -265,5 +270,5 @@ def test_the_database_is_gone_at_the_start(world: World) -> None:
     (world.state_dir / "outbox.db").unlink()
     began = time.monotonic()
     world.start()
-    judged(world, began)
+    judged(world, began, called=True)
     assert world.figures["dropped"] >= 60

@@ -180,3 +180,43 @@ def test_a_source_that_is_not_in_the_order_is_not_heard() -> None:
     for at_ms in (1000, 2000, 3000):
         table.step(fix(at_ms))
     assert table.rows == (NONE,)
+
+
+HOUR_MS = 3_600_000
+
+
+def said(table: ClockTable, source: str, at_ms: int, offset_ms: int, path: str = UTC_PATH) -> None:
+    table.step(Record(source, at_ms, {path: at_ms + offset_ms}))
+
+
+@pytest.mark.parametrize(
+    ("path", "apart_ms", "seconds", "contradicts"),
+    [
+        (UTC_PATH, HOUR_MS, 10, ["second"]),
+        (UTC_PATH, 7 * 24 * HOUR_MS, 10, ["second"]),
+        # a leap second, a holdover
+        (UTC_PATH, 18_000, 10, []),
+        # once is no disagreement yet
+        (UTC_PATH, HOUR_MS, 1, []),
+        # the vehicle's clock is set by hand
+        (VEHICLE_PATH, HOUR_MS, 30, []),
+    ],
+)
+def test_who_contradicts_the_followed_receiver(
+    path: str, apart_ms: int, seconds: int, contradicts: list[str]
+) -> None:
+    table = ClockTable(BOOT, [], (f"gnss:{UTC_PATH}", f"*:{UTC_PATH}", f"*:{VEHICLE_PATH}"))
+    for at_ms in range(1_000, 6_000, 1_000):
+        said(table, "gnss", at_ms, UTC)
+    for at_ms in range(6_000, 6_000 + seconds * 1_000, 1_000):
+        said(table, "gnss", at_ms, UTC)
+        said(table, "second", at_ms, UTC + apart_ms, path)
+    assert [one.source for one in table.apart(at_ms)] == contradicts
+    assert table.apart(at_ms + 60_000) == [], "who says nothing contradicts nobody"
+
+
+def test_a_receiver_that_jumps_alone_contradicts_nobody() -> None:
+    table = ClockTable(BOOT, [GNSS])
+    for at_ms in range(1_000, 10_000, 1_000):
+        said(table, "gnss", at_ms, UTC + (HOUR_MS if at_ms > 5_000 else 0))
+        assert table.apart(at_ms) == []
