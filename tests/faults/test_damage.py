@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from tests.books import accepted_in
-from tests.faults.world import DAMAGED, World
+from tests.faults.calls import DAMAGED
+from tests.faults.world import World
 
 LOG = "the log is cut or a bit flips in it, each frame in turn; an older copy is put back"
 PAGE = 4096

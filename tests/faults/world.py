@@ -11,13 +11,11 @@ import contextlib
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from simulator.broker import write_config
 from simulator.processes import Process, ask, brain, free_port, listening
 from tests.books import Books, accepted_in, records
 from tests.faults import injection, statements
+from tests.faults.calls import calls_heard, untold
 from tests.faults.feeding import CHECKOUT, Feeder
 from tests.faults.oracle import judge
 from tests.faults.soundness import MAX_RSS_KB, Sizes, alarms, on_flash, repeated
@@ -32,11 +31,6 @@ from tests.faults.spending import Spending
 
 HEAL_S = 30.0
 VEHICLE = "bus-4021"
-DAMAGED = "the outbox was damaged"
-ALARM_EVENTS = (
-    "SELECT DISTINCT json_extract(vals, '$.\"Vehicle.Bus.Agent.Alarm\"') FROM record"
-    " WHERE kind = 'event' AND source = 'brain'"
-)
 
 
 class World:
@@ -296,7 +290,8 @@ class World:
             self.figures["heal_ms"] = heal_ms
         assert not found.lost and not found.invented, f"{found}\n{self.log()[-5000:]}"
         statements.judge(self.answer, self.spending)
-        assert not self.untold(), f"records were given up and nobody was called: {self.untold()}"
+        silent = untold(self.ledger, called)
+        assert not silent, f"records were given up and nobody was called: {silent}"
         if calls is not None:
             assert len(called) == calls, called
         elif not again:
@@ -306,26 +301,9 @@ class World:
             assert not grown, grown
         return found
 
-    def untold(self) -> str:
-        """What the far end was told that it will never get, and no alarm calls for."""
-        with closing(sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True, timeout=10.0)) as db:
-            reasons = {
-                str(reason): int(n)
-                for reason, n in db.execute(
-                    "SELECT reason, sum(count) FROM dropped GROUP BY reason"
-                )
-            }
-        told = self.told()
-        lost = {reason: n for reason, n in reasons.items() if n and reason != "thinned"}
-        damaged = lost.get("damaged") or lost.get("missing")
-        if damaged and not (self.alarms(DAMAGED) and "outbox_damaged" in told):
-            return f"{lost}; events: {told}"
-        return f"{lost}" if lost and not (self.alarms("") and told) else ""
-
     def told(self) -> set[str]:
         """The kinds of the alarms that left the vehicle."""
-        with closing(sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True, timeout=10.0)) as db:
-            return {str(kind) for (kind,) in db.execute(ALARM_EVENTS)}
+        return calls_heard(self.ledger)
 
     def _outstanding(self) -> bool:
         """Whether the agent still has records or drops that the far end did not acknowledge."""
