@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from agent.alarms import Alarm, of
+from agent.store.accounts import DAMAGED, MISSING
 
 log = logging.getLogger("brain.pipeline")
 
@@ -15,7 +16,6 @@ PATIENCE_S = 10.0
 """Salvage may take minutes and the ignition may go off: the alarm waits so long for its end."""
 CALM_S = 3600.0
 """What happens again within that is the same trouble."""
-DAMAGED, MISSING = "damaged", "missing"
 _GIVES_UP = {
     "quota": "the outbox is at its quota",
     "age": "records have waited for longer than [store.quota_hours] allows",

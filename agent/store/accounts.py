@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from agent.record import StorageClass
 from agent.store.intervals import IntervalSet
 from agent.store.rows import Drop, Range
 
+DAMAGED = "damaged"
+"""Why a row is given up that is not what was written."""
 MISSING = "missing"
 """Why numbers are in no row: nobody here knows any more. The far end knows which it never had."""
 
@@ -34,6 +37,14 @@ class Accounts:
         for drop in self._rows.values():
             name = drop.storage_class.value
             found[name] = found.get(name, 0) + drop.count
+        return found
+
+    def damage(self) -> Counter[str]:
+        """The records that were lost to damage and not to a rule, by reason."""
+        found = Counter[str]()
+        for drop in self._rows.values():
+            if drop.reason in (DAMAGED, MISSING):
+                found[drop.reason] += drop.count
         return found
 
     def copy(self) -> Accounts:

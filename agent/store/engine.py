@@ -56,6 +56,9 @@ class Engine:
         opened = self._first_opened()
         self._db: sqlite3.Connection | None = opened.db
         self.books: Books = opened.books
+        # What an earlier life gave up is news as long as the far end has not heard of it: that
+        # life may have ended before it could call.
+        self.books.given_up = self.books.accounts.damage()
         self.how: str = opened.how
         self.scan_wanted: bool = opened.scan
         self._file = self._identity()

@@ -22,8 +22,6 @@ from agent.store.state import Aside, Epoch, Salvage, State, Tally
 from agent.store.transaction import Transaction
 from agent.store.weight import ROW_OVERHEAD_BYTES, weight
 
-REASON = "damaged"
-
 
 class Caretaker:
     """Owns the passes over the rows; one step is a few hundred rows."""
@@ -143,7 +141,7 @@ def drop_bad(tx: Transaction, storage_class: StorageClass, keys: Iterable[int]) 
         epoch = next((e for e in tx.state.epochs if e.index == key >> EPOCH_SHIFT), None)
         if found and epoch and sound(key, *found[:3]) and found[1] <= epoch.seq:
             head = RowHead(storage_class, epoch.name, found[0], found[1], "", found[3] or 0)
-            tx.give_up(head, REASON)
+            tx.give_up(head, accounts.DAMAGED)
         else:
             tx.db.execute(f"DELETE FROM {storage_class.value} WHERE id = ?", (key,))
             if found and isinstance(found[3], int):

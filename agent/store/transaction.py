@@ -17,7 +17,7 @@ from agent.clock import OffsetRow
 from agent.record import CLASS_OF, Record, StorageClass
 from agent.store import powered
 from agent.store import state as states
-from agent.store.accounts import MISSING, Accounts
+from agent.store.accounts import DAMAGED, MISSING, Accounts
 from agent.store.acknowledging import acknowledge
 from agent.store.body import bodies
 from agent.store.eviction import PAGE_BYTES, keep_limits, make_room
@@ -250,7 +250,7 @@ class Transaction:
             if dropped is not None:
                 return dropped
             if spans:
-                reason = "damaged"
+                reason = DAMAGED
         self.delete(storage_class, head)
         self.state.tally(storage_class).dropped += head.n
         # Of what was thinned before, the far end has not heard either.
