@@ -14,6 +14,8 @@ log = logging.getLogger("brain.pipeline")
 
 PATIENCE_S = 10.0
 """Salvage may take minutes and the ignition may go off: the alarm waits so long for its end."""
+BEGUN_S = 1.0
+"""An outbox that was opened damaged is told of once the agent records: first things first."""
 CALM_S = 3600.0
 """What happens again within that is the same trouble."""
 _GIVES_UP = {
@@ -39,6 +41,7 @@ class Losses:
         self._clock = clock
         self._known: dict[str, int] = {}
         self._since: float | None = None
+        self._begun_at = clock() + BEGUN_S
         self._lost = 0
         self._called = False
         self._last: dict[str, float] = {}
@@ -74,6 +77,8 @@ class Losses:
                 log.warning("the outbox was damaged: what can be read of it is brought back")
         self._lost += max(0, lost)
         self.problem = "the outbox was damaged: what can be read of it is brought back"
+        if now < self._begun_at:
+            return
         if not self._store.work_left():
             if self._called:
                 log.warning("the outbox is whole again, records lost: %d", self._lost)

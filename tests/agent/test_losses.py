@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from agent.alarms import Alarm
-from agent.losses import CALM_S, PATIENCE_S, Losses
+from agent.losses import BEGUN_S, CALM_S, PATIENCE_S, Losses
 
 
 class Bench:
@@ -18,6 +18,7 @@ class Bench:
         self.lost: Counter[str] = Counter()
         self.salvages = self.works = False
         self.losses = Losses(self, lambda: self.at)
+        self.at += BEGUN_S
 
     def given_up(self) -> Counter[str]:
         return self.lost
@@ -78,6 +79,10 @@ def test_an_end_before_the_salvage_calls_too(caplog: pytest.LogCaptureFixture) -
 def test_commits_that_vanished_call_without_a_salvage(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench()
     bench.lost["damaged"] = 40
+    bench.at -= BEGUN_S
+    bench.losses.look()
+    assert not alarms(caplog), "it begins to record first"
+    bench.at += BEGUN_S
     bench.losses.look()
     assert "in all: 40" in alarms(caplog)[0][1]
 

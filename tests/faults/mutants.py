@@ -162,8 +162,8 @@ MUTANTS = (
     Mutant(
         "what was damaged is not accounted for",
         "agent/store/salvage.py",
-        "        _account(tx, lost, live, tx.state.epochs[:-1], salvage.owed)\n",
-        "        pass\n",
+        "    _account(tx, lost, live, tx.state.epochs[:-1], salvage.owed)\n",
+        "    pass\n",
         ("test_damage.py::test_a_page_of_rows_cannot_be_read",),
     ),
     Mutant(
