@@ -16,6 +16,7 @@ from typing import Literal
 from agent.alarms import Alarm, of
 from agent.uplink import tcp
 from agent.uplink.endpoint import (
+    CANNOT_SERVE,
     QOS_NOT_SUPPORTED,
     RETAIN_NOT_SUPPORTED,
     TAKEN_OVER,
@@ -188,7 +189,7 @@ class Dialler:
             if taken_over:
                 self._clone()
             reason = self._clone_text() if taken_over else lost.reason
-            self._pause(reason, taken_over=taken_over, answered=lost.by_peer)
+            self._pause(reason, taken_over=taken_over, answered=lost.code in CANNOT_SERVE)
 
     def _adapt(self, refusal: Refused) -> bool:
         """Do without what the broker does not support; False where that is not the trouble."""

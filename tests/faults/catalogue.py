@@ -47,6 +47,7 @@ TITLES = {
     "G16": "the far end goes back to an older ledger: it says to the number what is gone, goes on",
     "H5": "days of records in minutes, with and without outages: nothing grows by 1 MB a day",
     "H4": "no thread can be started: another way where there is one, else said and healed",
+    "I5": "a configuration that is cut, empty, huge or foreign: the last good one is used",
     "I6": "a change from afar that cuts the line, dies half-way or rots: the old one comes back",
     "I9": "hostile commands, 40 kinds, 10 MB, a million of them: no effect, telemetry flows on",
     "I10": "an order's agent is killed between any two steps: done at most once, answered always",

@@ -16,6 +16,7 @@ QUICK = {
     "agent.uplink.pace:MIN_PAUSE_S": 0.02,
     "agent.uplink.pace:FIRST_CAP_S": 0.04,
     "agent.uplink.pace:MAX_PAUSE_S": 0.04,
+    "agent.uplink.pace:ANSWERED_PAUSE_S": 0.04,
     "agent.uplink.pace:BARE_CUTS": 1_000_000,
 }
 """Hundreds of cuts in minutes: no road has them, and a second client would be suspected."""
