@@ -89,7 +89,7 @@ def test_neighbours_of_what_is_never_acknowledged_arrive(
     """Where nothing new comes that could be acknowledged, little can be told from a silence."""
     poison = poison if live else set(sorted(poison)[:3])
     far = Far(rows(120 // records, records), poison & set(range(1, 120 // records * records + 1)))
-    for second in range(600 if live else 2_400):
+    for second in range(1_800 if live else 3_600):
         if live and second % 8 == 0:
             far.rows.append(head(1_000 + second, 1))
         far.step()
