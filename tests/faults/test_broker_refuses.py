@@ -135,8 +135,12 @@ def test_deaf_to_commands(world: World, liar: Liar, orders: Orders) -> None:
     liar.down = refuse
     begin(world)
     world.until(lambda: told and len(told[-1]) == 8, "commands are subscribed to as well")
-    problems = world.answer("status")["problems"]
-    assert len(problems) == 1 and "dn/need" in problems[0] and "dn/commands" in problems[0]
+
+    def said() -> bool:
+        found = [text for text in world.answer("status")["problems"] if text.startswith("uplink:")]
+        return len(found) == 1 and "dn/need" in found[0] and "dn/commands" in found[0]
+
+    world.until(said, "both are named in one problem")
     assert orders.told()["state"] == "not heard"
     n = len(told)
     liar.cut()
