@@ -27,6 +27,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from simulator.processes import ask
 from tests.faults.feeding import CHECKOUT
+from tests.faults.injection import failpoint
 from tests.faults.world import VEHICLE, World
 
 DRIVER = CHECKOUT / "tests" / "contracts" / "command_driver.py"
@@ -139,6 +140,15 @@ class Orders:
         """What `brain commands` shows."""
         return ask(self.world.run_dir, "commands") or {}
 
+    def doomed(self, method: str, when: str, n: int) -> None:
+        """Start an agent that dies at a failpoint, and what it needs; see injection.failpoint."""
+        world = self.world
+        world.dial()
+        world.env = failpoint(method, when, n)
+        world.spawn()
+        world.until(lambda: (world.run_dir / "ingest.sock").exists(), "the door is open")
+        world.feed()
+
     def refused(self) -> dict[str, int]:
         return dict(self.told().get("refused", {}))
 
@@ -146,16 +156,7 @@ class Orders:
         """The replies that the cloud end has, by command; each is the vehicle's own."""
         if not self.world.ledger.exists():
             return {}
-        pem = (self.world.state_dir / "reply.key").read_text()
-        public = Ed25519PrivateKey.from_private_bytes(_private(pem)).public_key()
-        found: dict[str, list[dict[str, Any]]] = {}
-        uri = f"file:{self.world.ledger}?mode=ro"
-        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=10)) as db:
-            rows = db.execute("SELECT vals FROM record WHERE kind = 'reply' ORDER BY epoch, seq")
-            for (values,) in rows:
-                said = _verified(str(json.loads(values)["Vehicle.Bus.Command.Reply"]), public)
-                found.setdefault(said["cid"], []).append(said)
-        return found
+        return replies(self.world.ledger, (self.world.state_dir / "reply.key").read_text())
 
     def states(self, cid: str) -> list[str]:
         """The states of the replies to a command, in order."""
@@ -185,3 +186,15 @@ def _verified(token: str, public: Ed25519PublicKey) -> dict[str, Any]:
 def path_of(world: World) -> Path:
     """The file that changes from afar are written to."""
     return world.directory / "conf.d" / "zz-remote.toml"
+
+
+def replies(ledger: Path, reply_key: str) -> dict[str, list[dict[str, Any]]]:
+    """What a ledger holds of replies, by command; each is signed by `reply_key`, PEM."""
+    public = Ed25519PrivateKey.from_private_bytes(_private(reply_key)).public_key()
+    found: dict[str, list[dict[str, Any]]] = {}
+    with contextlib.closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, timeout=10)) as db:
+        rows = db.execute("SELECT vals FROM record WHERE kind = 'reply' ORDER BY epoch, seq")
+        for (values,) in rows:
+            said = _verified(str(json.loads(values)["Vehicle.Bus.Command.Reply"]), public)
+            found.setdefault(said["cid"], []).append(said)
+    return found

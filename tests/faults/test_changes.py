@@ -8,7 +8,6 @@ import time
 
 import pytest
 
-from tests.faults.injection import failpoint
 from tests.faults.orders import Orders, path_of
 from tests.faults.test_configuration import SAME, WHAT_RESTARTS
 from tests.faults.world import World
@@ -63,11 +62,7 @@ def test_a_change_dies_half_way(world: World, orders: Orders, point: tuple[str, 
     old = "[store]\nalarm_commit_ms = 40\n"
     path_of(world).parent.mkdir()
     path_of(world).write_text(old)
-    world.dial()
-    world.env = failpoint(*point)
-    world.spawn()
-    world.until(lambda: (world.run_dir / "ingest.sock").exists(), "the door is open")
-    world.feed()
+    orders.doomed(*point)
     with orders.broker() as send:
         world.until(lambda: orders.told().get("state") == "on", "commands are heard")
         world.until(world.healthy, "the line is up")

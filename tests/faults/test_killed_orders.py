@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.injection import command, failpoint, killed
+from tests.faults.injection import command, killed
 from tests.faults.orders import Orders
 from tests.faults.world import VEHICLE, World
 
@@ -42,11 +42,7 @@ def test_killed_between_two_steps(
     world: World, orders: Orders, method: str, when: str, n: int, effects: int | None, state: str
 ) -> None:
     """The broker gives the command again after each start, as it may."""
-    world.dial()
-    world.env = failpoint(method, when, n)
-    world.spawn()
-    world.until(lambda: (world.run_dir / "ingest.sock").exists(), "the door is open")
-    world.feed()
+    orders.doomed(method, when, n)
     with orders.driver(), orders.broker() as send:
         world.until(lambda: orders.told().get("state") == "on", "commands are heard")
         world.until(world.healthy, "the line is up")
@@ -158,11 +154,7 @@ def _killed_at(
     ],
 )
 def test_an_archive_survives_a_kill(world: World, orders: Orders, point: str, when: str) -> None:
-    world.dial()
-    world.env = failpoint(point, when, 1)
-    world.spawn()
-    world.until(lambda: (world.run_dir / "ingest.sock").exists(), "the door is open")
-    world.feed()
+    orders.doomed(point, when, 1)
     with orders.broker() as send:
         world.until(lambda: orders.told().get("state") == "on", "commands are heard")
         world.until(world.healthy, "the line is up")

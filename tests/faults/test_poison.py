@@ -12,6 +12,7 @@ import pytest
 from tests.faults.brokers import begin, only_3_1_1, use_mosquitto
 from tests.faults.feeder import COUNT, PAD
 from tests.faults.liar import Liar, Line, Packet, between, goodbye, puback
+from tests.faults.padded import padded
 from tests.faults.world import World
 
 EACH = 25
@@ -20,12 +21,7 @@ EACH = 25
 
 def _poisoned(world: World) -> None:
     """Some records that the broker does not take, between many that it does, in the same rows."""
-    feeder = world.feeders["count"]
-    feeder.tell(f"pad_each {EACH}")
-    feeder.tell("pad 4000")
-    begun = feeder.emitted()
-    world.until(lambda: feeder.emitted() >= begun + 4 * EACH, "some are emitted")
-    feeder.tell("pad 0")
+    padded(world, EACH, 4)
     # Nobody waits for what is to be found out.
     delivered = world.delivered()
     world.until(lambda: world.delivered() >= delivered + 300, "the others flow", 60)

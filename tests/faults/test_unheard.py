@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.brokers import begin
 from tests.faults.liar import Liar, Line, Packet, puback
+from tests.faults.padded import padded
 from tests.faults.world import World
 
 EACH = 25
@@ -43,12 +44,7 @@ def test_swallowed_records(world: World, liar: Liar) -> None:
     world.configure(store="commit_interval_s = 0.5\n")
     broker = Swallower(liar)
     begin(world)
-    feeder = world.feeders["count"]
-    feeder.tell(f"pad_each {EACH}")
-    feeder.tell("pad 4000")
-    begun = feeder.emitted()
-    world.until(lambda: feeder.emitted() >= begun + 8 * EACH, "some are emitted")
-    feeder.tell("pad 0")
+    padded(world, EACH, 8)
     poison = range(7, 11)
 
     def absent() -> int:

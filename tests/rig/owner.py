@@ -6,10 +6,8 @@ read from a directory of the host's that the guest writes to, and from the ledge
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
-import sqlite3
 import subprocess
 import sys
 import time
@@ -20,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.store import counter_mark
 from agent.store.journal import Journal
-from tests.faults.orders import OPERATIONS, TOPIC, Orders, _private, _verified, b64
+from tests.faults.orders import OPERATIONS, TOPIC, Orders, b64, replies
 from tests.rig.network import BROKER, PORT, World
 
 ISSUER = "ops"
@@ -88,15 +86,7 @@ class Owner(Orders):
 
     def replies(self) -> dict[str, list[dict[str, Any]]]:
         """What the vehicle has said, by command; each is signed by the key in `vehicle_key`."""
-        key = Ed25519PrivateKey.from_private_bytes(_private(self.vehicle_key))
-        public, found = key.public_key(), dict[str, list[dict[str, Any]]]()
-        uri = f"file:{self._outside.ledger}?mode=ro"
-        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=10)) as db:
-            rows = db.execute("SELECT vals FROM record WHERE kind = 'reply' ORDER BY epoch, seq")
-            for (values,) in rows:
-                said = _verified(str(json.loads(values)["Vehicle.Bus.Command.Reply"]), public)
-                found.setdefault(said["cid"], []).append(said)
-        return found
+        return replies(self._outside.ledger, self.vehicle_key)
 
     def final(self, cid: str) -> set[str]:
         """The states in which a command ended: `trial` is on the way."""
